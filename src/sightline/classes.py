@@ -1,0 +1,152 @@
+"""The class map: index -> name and colour, and how raw mask values become indices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sightline.errors import DataError
+
+IGNORE = 255
+"""The mask value of a pixel that no class is given to (void, unlabelled)."""
+
+PALETTE = (
+    "#000000", "#56b4e9", "#f0e442", "#e69f00", "#d55e00", "#0072b2", "#009e73", "#cc79a7",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Index -> name and colour.
+
+    Args:
+        names: class names; the position is the index in a mask.
+        colors: `#rrggbb`, one per class; the default palette when left out.
+        ignore_index: mask value that no class is given to; 255 unless told.
+        raw_values: raw mask value -> class index (or `ignore_index`), for masks that hold other values.
+        raw_colors: `#rrggbb` -> class index (or `ignore_index`), for RGB masks.
+
+    Raises:
+        DataError: no name, a name twice, an index out of range, a colour that is not `#rrggbb`.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[str, ...] = ()
+    ignore_index: int = IGNORE
+    raw_values: Mapping[int, int] = field(default_factory=dict)
+    raw_colors: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "colors", tuple(self.colors) or default_palette(len(self.names)))
+        self._check_names()
+        self._check_indices()
+
+    def _check_names(self) -> None:
+        if not self.names:
+            raise DataError("The class map names no class. Give at least one under `names:`.")
+        for name in self.names:
+            if not isinstance(name, str) or not name.strip():
+                raise DataError(f"The class map holds the name {name!r}, which is no text. Put it in quotes.")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise DataError(f"The class map names {', '.join(twice)} more than once. Each class needs a name of its own.")
+        if len(self.colors) != len(self.names):
+            raise DataError(f"The class map has {len(self.names)} names but {len(self.colors)} colors. Give one each.")
+        for color in (*self.colors, *self.raw_colors):
+            parse_color(color)
+
+    def _check_indices(self) -> None:
+        if not 0 <= self.ignore_index <= 255 or self.ignore_index < len(self.names):
+            raise DataError(
+                f"ignore_index {self.ignore_index} must lie between the number of classes ({len(self.names)}) and 255."
+            )
+        allowed = {*range(len(self.names)), self.ignore_index}
+        for raw, index in (*self.raw_values.items(), *self.raw_colors.items()):
+            if index not in allowed:
+                raise DataError(
+                    f"The class map sends the raw value {raw} to {index}, but the classes are 0 to {len(self.names) - 1} "
+                    f"and ignore_index is {self.ignore_index}."
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """Index of the class called `name`.
+
+        Raises:
+            DataError: there is none; the text lists those there are.
+        """
+        if name not in self.names:
+            raise DataError(f"There is no class {name!r}. The classes are: {', '.join(self.names)}.")
+        return self.names.index(name)
+
+    def rgb(self) -> list[tuple[int, int, int]]:
+        """The colours as (red, green, blue), 0 to 255, in the order of the indices."""
+        return [parse_color(color) for color in self.colors]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `classes.json` holds: names, colors, ignore_index. Raw values are left out: stored masks hold indices."""
+        return {"names": list(self.names), "colors": list(self.colors), "ignore_index": self.ignore_index}
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text, the same bytes for the same class map."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "the class map") -> ClassMap:
+        """Build a class map from what a YAML or JSON file holds; `where` names it in errors."""
+        known = {"names", "colors", "ignore_index", "raw_values", "raw_colors"}
+        unknown = sorted(set(data) - known)
+        if unknown or "names" not in data:
+            problem = f"has the unknown key {', '.join(unknown)}" if unknown else "has no `names:`"
+            raise DataError(f"{where} {problem}. It may hold: {', '.join(sorted(known))}.")
+        return cls(
+            names=tuple(data["names"]),
+            colors=tuple(data.get("colors") or ()),
+            ignore_index=data.get("ignore_index", IGNORE),
+            raw_values={int(raw): int(index) for raw, index in (data.get("raw_values") or {}).items()},
+            raw_colors={str(raw): int(index) for raw, index in (data.get("raw_colors") or {}).items()},
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> ClassMap:
+        """Read `classes.yaml` or `classes.json`.
+
+        Raises:
+            DataError: the file is missing, is not YAML, or is no class map.
+        """
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DataError(f"The class map {path} cannot be read: {error}") from error
+        if not isinstance(data, dict):
+            raise DataError(f"The class map {path} holds no mapping. It needs at least `names: [...]`.")
+        return cls.from_dict(data, where=f"The class map {path}")
+
+
+def parse_color(color: str) -> tuple[int, int, int]:
+    """`#rrggbb` -> (red, green, blue), 0 to 255; DataError where it is anything else."""
+    digits = color.removeprefix("#")
+    if len(digits) != 6 or not color.startswith("#"):
+        raise DataError(f"The colour {color!r} is not of the form '#rrggbb'.")
+    try:
+        value = bytes.fromhex(digits)
+    except ValueError:
+        raise DataError(f"The colour {color!r} is not of the form '#rrggbb'.") from None
+    return value[0], value[1], value[2]
+
+
+def default_palette(count: int) -> tuple[str, ...]:
+    """The first `count` colours of the palette; past its end it begins again."""
+    return tuple(PALETTE[i % len(PALETTE)] for i in range(count))
+
+
+ROAD_SCENE = ClassMap(("background", "road", "traffic light", "traffic sign", "person", "vehicle", "bicycle"))
+"""The seven classes of BDD-simple, Sightline's default."""
