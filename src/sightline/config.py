@@ -1,0 +1,276 @@
+"""`sightline.yaml` <-> frozen, validated dataclasses. Each field is also a flag, under its own name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
+
+from sightline.errors import ConfigError
+
+CONFIG_FILE = "sightline.yaml"
+STRICT = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Context:
+    """Step 1, the business context. Opens the report."""
+
+    goal: Annotated[str, Field(description="what the model is for")] = ""
+    users: Annotated[str, Field(description="who uses the result")] = ""
+    cost_of_errors: Annotated[str, Field(description="what an error costs, and which kind costs most")] = ""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Problem:
+    """Step 2, the data-science problem. The report says of each target whether it is met."""
+
+    task: Annotated[str, Field(description="the task in a sentence")] = "semantic segmentation of road scenes"
+    target_miou: Annotated[Share | None, Field(description="mIoU to reach")] = None
+    target_iou: Annotated[dict[str, Share], Field(description="IoU to reach, per class")] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class Data:
+    """Where the images are, how a mask and the group are found from an image's name, which classes there are."""
+
+    data: Annotated[str, Field(description="folder of images and masks, or the name of a dataset (bdd-simple-1k)")] = ""
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_-]*$", description="name of the artifacts; the folder's name when left out")
+    ] = ""
+    preset: Annotated[
+        str, Field(description="bdd-simple, bdd100k, camvid, camvid-rgb or cityscapes; found out when left out")
+    ] = ""
+    images: Annotated[str, Field(description="where images are, e.g. 'images/{stem}.jpg'")] = ""
+    mask: Annotated[str, Field(description="the mask of an image, e.g. 'labels/{stem}_mask.png'")] = ""
+    group: Annotated[str, Field(description="regular expression for the drive in an image's stem")] = ""
+    classes: Annotated[str, Field(description="class map file (classes.yaml), relative to the data's folder")] = ""
+    on_error: Annotated[
+        Literal["fail", "skip"], Field(description="damaged pairs: fail, or skip them and record which")
+    ] = "fail"
+    limit: Annotated[int | None, Field(ge=1, description="at most this many images: a debugging subset")] = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Split:
+    """How images are dealt to train, valid and test: each group to one of them only."""
+
+    folds: Annotated[int, Field(ge=2, description="number of folds")] = 10
+    test_folds: Annotated[tuple[int, ...], Field(description="folds that become the test subset")] = (0,)
+    valid_folds: Annotated[tuple[int, ...], Field(description="folds that become the valid subset")] = (1,)
+    stratify: Annotated[tuple[str, ...], Field(description="classes whose presence is spread evenly")] = ("bicycle",)
+    from_csv: Annotated[
+        str, Field(alias="from", description="a ready split: CSV with the columns File_Name and Stage")
+    ] = ""
+    published: Annotated[
+        bool | None, Field(description="use the dataset's published split; the preset decides when left out")
+    ] = None
+    gap: Annotated[
+        int, Field(ge=0, description="frames left out where stretches of one drive touch at a subset's border")
+    ] = 1
+    near_duplicate: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=32,
+            description="images whose 64-bit perceptual hashes differ in at most so many bits are near-duplicates",
+        ),
+    ] = 4
+
+
+@dataclass(frozen=True, config=STRICT)
+class Train:
+    """The network and how it is trained."""
+
+    recipe: Annotated[
+        Literal["default", "course"],
+        Field(description="default, or the recipe of the W&B course (fastai unet_learner, ten times the cost a step)"),
+    ] = "default"
+    arch: Annotated[str, Field(description="decoder of segmentation_models_pytorch, e.g. unet, fpn, linknet")] = "unet"
+    encoder: Annotated[str, Field(description="encoder of segmentation_models_pytorch, e.g. resnet18")] = "resnet18"
+    image_size: Annotated[
+        tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]],
+        Field(description="height and width that images are fitted into, undistorted"),
+    ] = (180, 320)
+    batch_size: Annotated[int, Field(ge=1, description="images a step")] = 8
+    epochs: Annotated[int, Field(ge=1, description="passes over the train subset")] = 10
+    lr: Annotated[float, Field(gt=0, description="highest learning rate of the one-cycle schedule")] = 2e-3
+    augment: Annotated[
+        Literal["none", "flip", "full"],
+        Field(description="none, flip (left and right), or full (fastai's aug_transforms)"),
+    ] = "flip"
+    pretrained: Annotated[bool, Field(description="begin with ImageNet weights in the encoder")] = True
+    weights: Annotated[str, Field(description="begin with these weights (a .safetensors file)")] = ""
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="where to train")] = "auto"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluate:
+    """Which images are measured, and how sure the numbers are."""
+
+    subset: Annotated[Literal["valid", "test"], Field(description="subset to measure; test only when you mean it")] = (
+        "valid"
+    )
+    resamples: Annotated[int, Field(ge=100, description="resamples of groups for the 95 % interval")] = 2000
+
+
+@dataclass(frozen=True, config=STRICT)
+class Report:
+    """The HTML report."""
+
+    title: Annotated[str, Field(description="title of the report; made from the data's name when left out")] = ""
+    examples: Annotated[int, Field(ge=1, le=50, description="best, median and worst images shown, of each")] = 4
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """Everything that `sightline.yaml` may hold."""
+
+    store: Annotated[str, Field(description="folder of runs and artifacts")] = ".sightline"
+    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", description="the tracker's project")] = "sightline"
+    tracker: Annotated[
+        Literal["trackio", "none"],
+        Field(description="trackio, or none: nothing is kept but the files of this one command"),
+    ] = "trackio"
+    seed: Annotated[
+        int, Field(ge=0, lt=2**32, description="seed of the split, the weights and the order of images")
+    ] = 42
+    workers: Annotated[
+        int | None, Field(ge=0, description="processes that read images; as many as cores when left out")
+    ] = None
+    context: Context = Context()
+    problem: Problem = Problem()
+    data: Data = Data()
+    split: Split = Split()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
+
+
+SECTIONS: dict[str, type] = {
+    "context": Context,
+    "problem": Problem,
+    "data": Data,
+    "split": Split,
+    "train": Train,
+    "evaluate": Evaluate,
+    "report": Report,
+}
+
+
+def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read `sightline.yaml` and lay the flags over it.
+
+    Args:
+        path: the file; None reads `sightline.yaml` of the working directory where there is one.
+        overrides: field name -> value, for fields of any section (`{"lr": 1e-3, "seed": 1}`); None values are left out.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, a key is unknown, a value does not fit.
+    """
+    tree = _read_yaml(path)
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            _place(tree, name, value)
+    return parse_config(tree, where=str(path or CONFIG_FILE))
+
+
+def parse_config(tree: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
+    """A nested mapping -> `Config`; ConfigError names each key that does not fit."""
+    try:
+        return TypeAdapter(Config).validate_python(dict(tree))
+    except ValidationError as error:
+        problems = [f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise ConfigError(
+            f"{len(problems)} setting(s) do not fit ({where} and the flags):\n"
+            + "\n".join(problems)
+            + "\nRun `sightline init` for a commented file with every key."
+        ) from None
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as plain JSON-able data, under the names that `sightline.yaml` uses."""
+    return TypeAdapter(type(settings)).dump_python(settings, mode="json", by_alias=True)  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One field of a section: what a flag or a line of the commented file needs to know of it."""
+
+    name: str
+    key: str
+    kind: Any
+    text: str
+    default: Any
+
+
+def settings_of(section: type) -> list[Setting]:
+    """The fields of one section in order, sections inside it left out."""
+    hints = get_type_hints(section, include_extras=True)
+    return [
+        _setting(field, hints[field.name])
+        for field in dataclasses.fields(section)
+        if field.name not in SECTIONS or section is not Config
+    ]
+
+
+def _setting(field: dataclasses.Field[Any], hint: Any) -> Setting:
+    note = next(part for part in hint.__metadata__ if isinstance(part, FieldInfo))
+    default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    return Setting(field.name, note.alias or field.name, hint.__origin__, note.description or "", default)
+
+
+def commented_yaml() -> str:
+    """`sightline.yaml` with every key, its default and what it means; `load_config` reads it as the defaults."""
+    lines = ["# Sightline's settings. Every key is optional and shown with its default; each is also a flag.", ""]
+    lines += [line for setting in settings_of(Config) for line in _yaml_lines(setting, "")]
+    for name, section in SECTIONS.items():
+        about = (section.__doc__ or "").strip().splitlines()[0]
+        lines += ["", f"{name}:  # {about}"]
+        lines += [line for setting in settings_of(section) for line in _yaml_lines(setting, "  ")]
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_lines(setting: Setting, indent: str) -> list[str]:
+    default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
+    value = yaml.safe_dump(default, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+    return [f"{indent}{setting.key}: {value}  # {setting.text}"]
+
+
+def _read_yaml(path: Path | None) -> dict[str, Any]:
+    target = path or Path(CONFIG_FILE)
+    if path is None and not target.exists():
+        return {}
+    try:
+        tree = yaml.safe_load(target.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no {target}. `sightline init` writes one, with comments.") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{target} cannot be read as YAML: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{target} holds no mapping of settings. `sightline init` writes one to begin with.")
+    return tree
+
+
+def _place(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Put a field's value where `sightline.yaml` would have it."""
+    for section, kind in SECTIONS.items():
+        for setting in settings_of(kind):
+            if setting.name == name:
+                section_tree = tree.get(section) or {}
+                if not isinstance(section_tree, dict):
+                    raise ConfigError(f"`{section}:` in {CONFIG_FILE} holds no mapping of settings.")
+                tree[section] = {**section_tree, setting.key: value}
+                return
+    tree[name] = value
