@@ -28,11 +28,11 @@ class ClassMap:
         names: class names; the position is the index in a mask.
         colors: `#rrggbb`, one per class; the default palette when left out.
         ignore_index: mask value that no class is given to; 255 unless told.
-        raw_values: raw mask value -> class index (or `ignore_index`), for masks that hold other values.
+        raw_values: raw mask value (0 to 255) -> class index (or `ignore_index`), for masks that hold other values.
         raw_colors: `#rrggbb` -> class index (or `ignore_index`), for RGB masks.
 
     Raises:
-        DataError: no name, a name twice, an index out of range, a colour that is not `#rrggbb`.
+        DataError: no name, a name twice, an index out of range, a colour that is not `#rrggbb` or stands twice.
     """
 
     names: tuple[str, ...]
@@ -45,6 +45,7 @@ class ClassMap:
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "colors", tuple(self.colors) or default_palette(len(self.names)))
         self._check_names()
+        self._check_colors()
         self._check_indices()
 
     def _check_names(self) -> None:
@@ -55,22 +56,33 @@ class ClassMap:
                 raise DataError(f"The class map holds the name {name!r}, which is no text. Put it in quotes.")
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
-            raise DataError(f"The class map names {', '.join(twice)} more than once. Each class needs a name of its own.")
+            raise DataError(
+                f"The class map names {', '.join(twice)} more than once. Each class needs a name of its own."
+            )
         if len(self.colors) != len(self.names):
             raise DataError(f"The class map has {len(self.names)} names but {len(self.colors)} colors. Give one each.")
-        for color in (*self.colors, *self.raw_colors):
+
+    def _check_colors(self) -> None:
+        for color in self.colors:
             parse_color(color)
+        raw = [parse_color(color) for color in self.raw_colors]
+        if len(set(raw)) < len(raw):
+            raise DataError("The class map gives one colour twice in `raw_colors`. Give each raw colour one class.")
 
     def _check_indices(self) -> None:
-        if not 0 <= self.ignore_index <= 255 or self.ignore_index < len(self.names):
+        count = len(self.names)
+        if not isinstance(self.ignore_index, int) or not count <= self.ignore_index <= 255:
             raise DataError(
-                f"ignore_index {self.ignore_index} must lie between the number of classes ({len(self.names)}) and 255."
+                f"ignore_index {self.ignore_index!r} must lie between the number of classes ({count}) and 255."
             )
-        allowed = {*range(len(self.names)), self.ignore_index}
+        allowed = {*range(count), self.ignore_index}
+        beyond = [raw for raw in self.raw_values if not 0 <= raw <= 255]
+        if beyond:
+            raise DataError(f"The class map names the raw value {beyond[0]}, but an 8-bit mask holds 0 to 255.")
         for raw, index in (*self.raw_values.items(), *self.raw_colors.items()):
             if index not in allowed:
                 raise DataError(
-                    f"The class map sends the raw value {raw} to {index}, but the classes are 0 to {len(self.names) - 1} "
+                    f"The class map sends the raw value {raw} to {index}, but the classes are 0 to {count - 1} "
                     f"and ignore_index is {self.ignore_index}."
                 )
 
@@ -87,12 +99,23 @@ class ClassMap:
             raise DataError(f"There is no class {name!r}. The classes are: {', '.join(self.names)}.")
         return self.names.index(name)
 
+    def recoding(self) -> dict[int, int]:
+        """Raw mask value -> class index (or `ignore_index`), for every value that a single-channel mask may hold.
+
+        What `raw_values` says holds. A class that no raw value is sent to keeps its own index, and so does
+        `ignore_index`: `{19: 255}` only adds the value 19, while a full table such as that of Cityscapes leaves
+        no value that could be taken for an index by mistake.
+        """
+        reached = set(self.raw_values.values())
+        own = {index: index for index in range(len(self.names)) if index not in reached}
+        return own | {self.ignore_index: self.ignore_index} | dict(self.raw_values)
+
     def rgb(self) -> list[tuple[int, int, int]]:
         """The colours as (red, green, blue), 0 to 255, in the order of the indices."""
         return [parse_color(color) for color in self.colors]
 
     def to_dict(self) -> dict[str, Any]:
-        """What `classes.json` holds: names, colors, ignore_index. Raw values are left out: stored masks hold indices."""
+        """What `classes.json` holds: names, colors, ignore_index. No raw values: stored masks hold indices."""
         return {"names": list(self.names), "colors": list(self.colors), "ignore_index": self.ignore_index}
 
     def to_json(self) -> str:
@@ -107,13 +130,16 @@ class ClassMap:
         if unknown or "names" not in data:
             problem = f"has the unknown key {', '.join(unknown)}" if unknown else "has no `names:`"
             raise DataError(f"{where} {problem}. It may hold: {', '.join(sorted(known))}.")
-        return cls(
-            names=tuple(data["names"]),
-            colors=tuple(data.get("colors") or ()),
-            ignore_index=data.get("ignore_index", IGNORE),
-            raw_values={int(raw): int(index) for raw, index in (data.get("raw_values") or {}).items()},
-            raw_colors={str(raw): int(index) for raw, index in (data.get("raw_colors") or {}).items()},
-        )
+        try:
+            return cls(
+                names=tuple(_listed(data, "names")),
+                colors=tuple(_listed(data, "colors")),
+                ignore_index=data.get("ignore_index", IGNORE),
+                raw_values={int(raw): int(index) for raw, index in (data.get("raw_values") or {}).items()},
+                raw_colors={str(raw): int(index) for raw, index in (data.get("raw_colors") or {}).items()},
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{where} does not fit: {error}. `raw_values` and `raw_colors` map to indices.") from None
 
     @classmethod
     def read(cls, path: Path) -> ClassMap:
@@ -131,11 +157,18 @@ class ClassMap:
         return cls.from_dict(data, where=f"The class map {path}")
 
 
+def _listed(data: Mapping[str, Any], key: str) -> list[Any]:
+    value = data.get(key) or []
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"`{key}:` must be a list, such as [background, road]")
+    return list(value)
+
+
 def parse_color(color: str) -> tuple[int, int, int]:
     """`#rrggbb` -> (red, green, blue), 0 to 255; DataError where it is anything else."""
-    digits = color.removeprefix("#")
+    digits = color.removeprefix("#") if isinstance(color, str) else ""
     if len(digits) != 6 or not color.startswith("#"):
-        raise DataError(f"The colour {color!r} is not of the form '#rrggbb'.")
+        raise DataError(f"The colour {color!r} is not of the form '#rrggbb' (in quotes: '#' begins a comment).")
     try:
         value = bytes.fromhex(digits)
     except ValueError:

@@ -1,0 +1,490 @@
+"""Pairing and reading: what is refused, with which words, and that every damaged file is named."""
+
+import io
+import os
+import pickle
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sightline.classes import ROAD_SCENE, ClassMap
+from sightline.dataset import (
+    Dataset,
+    PairError,
+    Problem,
+    ProblemKind,
+    Sample,
+    duplicates,
+    pair,
+    read_pair,
+    summarize,
+)
+from sightline.errors import ConfigError, DataError
+from sightline.layouts import Layout
+
+LAYOUT = Layout(
+    images=("images/{stem}.jpg", "images/{stem}.png", "more/{stem}.jpg"),
+    mask="labels/{stem}_mask.png",
+    group="^(?P<group>[^-]+)-",
+)
+SIZE = (24, 16)  # width, height
+RGB = np.random.default_rng(0).integers(0, 255, (16, 24, 3), np.uint8)
+INDEX = (np.arange(16 * 24).reshape(16, 24) % 7).astype(np.uint8)
+COLORS = ClassMap(("road", "car"), raw_colors={"#804080": 0, "#00008e": 1, "#000000": 255})
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def picture(kind="JPEG", mode="RGB", **options):
+    return encoded(Image.fromarray(RGB).convert(mode), kind, **options)
+
+
+def mask(values=INDEX, **options):
+    return encoded(Image.fromarray(values), **options)
+
+
+def grey_png(values, bits, size=None):
+    """A grey PNG of 1, 2 or 4 bits a pixel, which PIL reads and does not write; `size` is a false width and height."""
+    width, height = size or values.shape[::-1]
+    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values]
+    packed = b"".join(b"\0" + int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(packed)), (b"IEND", b"")]
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+def put(root, path, data):
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_bytes(data)
+
+
+def put_pair(root, stem, image=None, label=None):
+    put(root, f"images/{stem}.jpg", picture() if image is None else image)
+    put(root, f"labels/{stem}_mask.png", mask() if label is None else label)
+
+
+def read_bytes(root, image=None, label=None, classes=ROAD_SCENE):
+    put_pair(root, "d-1", image, label)
+    paths = root / "images/d-1.jpg", root / "labels/d-1_mask.png"
+    return read_pair(Sample("d-1.jpg", *paths, "d", "d", root=root), classes)
+
+
+def read_all(dataset):
+    """Every problem and every warning of a dataset's files."""
+    problems = []
+    for sample in dataset:
+        try:
+            problems += read_pair(sample, dataset.classes).warnings
+        except PairError as error:
+            problems += error.problems
+    return problems
+
+
+FLOATS = np.zeros((16, 24), np.float32)
+BOMBS = [grey_png(np.zeros((1, 8), np.uint8), 1, size) for size in ((60000, 60000), (10000, 10000))]
+BAD_IMAGES = {
+    "cut": (picture()[:-200], ProblemKind.TRUNCATED),
+    "cutpng": (picture("PNG")[:-200], ProblemKind.TRUNCATED),
+    "html": (b"<!DOCTYPE html><html>404</html>", ProblemKind.UNREADABLE),
+    "noise": (bytes(range(256)), ProblemKind.UNREADABLE),
+    "gif": (picture("GIF", "P"), ProblemKind.UNREADABLE),
+    "cmyk": (picture(mode="CMYK"), ProblemKind.IMAGE_MODE),
+    "deep": (encoded(Image.fromarray(np.zeros((16, 24), np.uint16))), ProblemKind.IMAGE_MODE),
+    "float": (encoded(Image.fromarray(FLOATS), "TIFF"), ProblemKind.IMAGE_MODE),
+    "clear": (encoded(Image.new("RGBA", SIZE, (1, 2, 3, 100))), ProblemKind.IMAGE_MODE),
+    "turned": (encoded(Image.fromarray(RGB.swapaxes(0, 1)), "JPEG", exif=exif(6)), ProblemKind.ROTATED),
+    "upside": (picture(exif=exif(3)), ProblemKind.ROTATED),
+    "pages": (
+        encoded(Image.new("L", SIZE), "TIFF", save_all=True, append_images=[Image.new("L", SIZE)]),
+        ProblemKind.IMAGE_MODE,
+    ),
+    "small": (encoded(Image.new("RGB", (8, 8)), "JPEG"), ProblemKind.SIZE),
+}
+BAD_MASKS = {
+    "cutmask": (mask()[:-60], ProblemKind.TRUNCATED),
+    "flipped": (mask()[:60] + bytes([mask()[60] ^ 1]) + mask()[61:], ProblemKind.UNREADABLE),
+    "text": (b"1 1 1\n1 1 1\n", ProblemKind.UNREADABLE),
+    "rgbmask": (picture("PNG"), ProblemKind.MASK_MODE),
+    "rgba": (encoded(Image.new("RGBA", SIZE)), ProblemKind.MASK_MODE),
+    "la": (encoded(Image.new("LA", SIZE)), ProblemKind.MASK_MODE),
+    "deepmask": (encoded(Image.fromarray(INDEX.astype(np.uint16))), ProblemKind.MASK_MODE),
+    "floatmask": (encoded(Image.fromarray(FLOATS), "TIFF"), ProblemKind.MASK_MODE),
+    "lossy": (encoded(Image.fromarray(INDEX), "JPEG"), ProblemKind.LOSSY_MASK),
+    "lossytiff": (encoded(Image.fromarray(INDEX), "TIFF", compression="jpeg"), ProblemKind.LOSSY_MASK),
+    "bomb": (BOMBS[0], ProblemKind.TOO_LARGE),
+    "smallbomb": (BOMBS[1], ProblemKind.TOO_LARGE),
+    "tall": (encoded(Image.fromarray(INDEX.T.copy())), ProblemKind.SIZE),
+    "nineteen": (mask(np.where(INDEX == 3, 19, INDEX).astype(np.uint8)), ProblemKind.VALUES),
+    "void": (mask(np.full_like(INDEX, 255)), ProblemKind.ALL_IGNORED),
+}
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A folder in which nearly everything is wrong that can be: (folder, the files that a summary must name)."""
+    root = tmp_path / "data"
+    named = set()
+    for number in range(5):
+        put_pair(root, f"good-{number}", picture(quality=60 + number))
+    for stem, (data, _) in BAD_IMAGES.items():
+        put_pair(root, f"x-{stem}", image=data)
+        named.add(f"labels/x-{stem}_mask.png" if stem == "small" else f"images/x-{stem}.jpg")
+    for stem, (data, _) in BAD_MASKS.items():
+        put_pair(root, f"x-{stem}", image=picture(quality=70), label=data)
+        named.add(f"labels/x-{stem}_mask.png")
+    return root, named | _damage_the_listing(root, tmp_path)
+
+
+def _damage_the_listing(root, tmp_path):
+    put(root, "images/x-lonely.jpg", picture())
+    put(root, "labels/x-orphan_mask.png", mask())
+    put_pair(root, "x-twice")
+    put(root, "more/x-twice.jpg", picture())
+    put_pair(root, "x-suffix")
+    put(root, "images/x-suffix.png", picture("PNG"))
+    put_pair(root, "nogroup")
+    put_pair(root, "x-empty", image=b"")
+    put_pair(root, "x-blank", label=b"")
+    put(root, "images/x-upper.JPG", picture())
+    put(root, "labels/x-upper_mask.png", mask())
+    put(root, "images/x-UP.jpg", picture())
+    put(root, "labels/x-UP_mask.tif", mask())
+    put_pair(root, "x-back\\slash")
+    (root / "images/x-folder.jpg").mkdir()
+    put(root, "labels/x-folder_mask.png", mask())
+    put(root, "images/x-dirmask.jpg", picture())
+    (root / "labels/x-dirmask_mask.png").mkdir()
+    put(tmp_path, "outside.jpg", picture())
+    for name, target in (("x-away", tmp_path / "outside.jpg"), ("x-broken", "gone.jpg"), ("x-loop", "x-loop.jpg")):
+        (root / f"images/{name}.jpg").symlink_to(target)
+        put(root, f"labels/{name}_mask.png", mask())
+    return {
+        "images/x-lonely.jpg", "labels/x-orphan_mask.png", "images/x-twice.jpg", "more/x-twice.jpg",
+        "images/x-suffix.jpg", "images/x-suffix.png", "images/nogroup.jpg", "images/x-empty.jpg",
+        "labels/x-blank_mask.png", "images/x-upper.JPG", "images/x-UP.jpg", "labels/x-UP_mask.tif",
+        "images/x-back\\slash.jpg", "images/x-folder.jpg", "labels/x-dirmask_mask.png", "images/x-away.jpg",
+        "images/x-broken.jpg", "images/x-loop.jpg", "labels/x-back\\slash_mask.png",
+    }  # fmt: skip
+
+
+def test_one_summary_names_every_damaged_file(damaged):
+    root, named = damaged
+    dataset, problems = pair(root, LAYOUT)
+    problems += read_all(dataset)
+    problems += duplicates({"images/good-0.jpg": "aa", "images/good-9.jpg": "aa", "images/good-1.jpg": "bb"})
+    assert {problem.kind for problem in problems} == set(ProblemKind)
+    assert {problem.file for problem in problems} == named | {"images/good-9.jpg"}
+    text = summarize(problems, total=60)
+    assert f"{len(problems)} problems of {len(ProblemKind)} kinds in 60 pairs" in text
+    for file in named:
+        assert f"  - {file}: " in text
+    assert text.endswith("`--on-error skip` leaves them out and records which.")
+    assert " at 0x" not in text
+
+
+def test_only_sound_pairs_are_kept(damaged):
+    root, _ = damaged
+    dataset, _ = pair(root, LAYOUT)
+    sound = [one.file_name for one in dataset if not read_all(Dataset((one,), ROAD_SCENE, root, LAYOUT))]
+    assert sound == [f"good-{number}.jpg" for number in range(5)]
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_an_unfit_image_is_refused(tmp_path, name):
+    data, kind = BAD_IMAGES[name]
+    with pytest.raises(PairError) as caught:
+        read_bytes(tmp_path, image=data)
+    assert [problem.kind for problem in caught.value.problems] == [kind]
+    assert isinstance(caught.value, DataError)
+    assert "d-1" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_MASKS if name != "void"])
+def test_an_unfit_mask_is_refused(tmp_path, name):
+    data, kind = BAD_MASKS[name]
+    with pytest.raises(PairError) as caught:
+        read_bytes(tmp_path, label=data)
+    assert caught.value.problem.kind is kind
+    assert caught.value.problem.file == "labels/d-1_mask.png"
+
+
+def test_both_files_of_a_pair_are_named(tmp_path):
+    with pytest.raises(PairError) as caught:
+        read_bytes(tmp_path, image=b"<html>", label=b"none")
+    assert [problem.file for problem in caught.value.problems] == ["images/d-1.jpg", "labels/d-1_mask.png"]
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.problems == caught.value.problems
+
+
+def test_files_that_went_away_are_a_problem_too(tmp_path):
+    sample = Sample("a.jpg", tmp_path / "a.jpg", tmp_path / "a.png", "a", "a", root=tmp_path)
+    with pytest.raises(PairError, match=r"a\.jpg: is not there; a\.png: is not there"):
+        read_pair(sample, ROAD_SCENE)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_forbidden_file_is_a_problem(tmp_path):
+    put_pair(tmp_path, "d-1")
+    (tmp_path / "images/d-1.jpg").chmod(0)
+    dataset, _ = pair(tmp_path, LAYOUT)
+    assert [problem.kind for problem in read_all(dataset)] == [ProblemKind.UNREADABLE]
+
+
+def test_values_outside_the_map_are_counted(tmp_path):
+    with pytest.raises(PairError) as caught:
+        read_bytes(tmp_path, label=BAD_MASKS["nineteen"][0])
+    assert caught.value.problem.values == ("19",)
+    assert caught.value.problem.detail == f"holds 19 ({(INDEX == 3).sum()} pixels) of 384 pixels"
+
+
+def test_a_void_mask_is_a_warning(tmp_path):
+    read = read_bytes(tmp_path, label=BAD_MASKS["void"][0])
+    assert [problem.kind for problem in read.warnings] == [ProblemKind.ALL_IGNORED]
+    assert "--on-error" not in summarize(read.warnings, 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA"])
+def test_images_of_other_modes_become_rgb(tmp_path, mode):
+    stored = picture("PNG", mode)
+    expected = np.array(Image.open(io.BytesIO(stored)).convert("RGB"))
+    read = read_bytes(tmp_path, image=stored)
+    assert (read.image.dtype, read.image.shape) == (np.uint8, (16, 24, 3))
+    assert (read.image == expected).all()
+    assert read.image.flags.writeable
+
+
+def test_upright_exif_and_garbled_exif_are_no_problem(tmp_path):
+    for tags in (exif(1).tobytes(), b"Exif\0\0MM\0*garbled", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"):
+        assert read_bytes(tmp_path, image=picture(exif=tags)).image.shape == (16, 24, 3)
+
+
+def test_a_plain_mask_is_handed_on_as_stored(tmp_path):
+    read = read_bytes(tmp_path)
+    assert not read.recoded
+    assert (read.mask == INDEX).all()
+    assert read.warnings == ()
+    assert len(read.image_sha256) == len(read.mask_sha256) == 64
+
+
+def test_palette_masks_are_read_by_index(tmp_path):
+    label = Image.fromarray(INDEX)
+    label = Image.frombytes("P", SIZE, label.tobytes())
+    label.putpalette(list(range(255, 255 - 21, -1)))
+    read = read_bytes(tmp_path, label=encoded(label))
+    assert read.recoded
+    assert (read.mask == INDEX).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_masks_of_few_bits_keep_their_values(tmp_path, bits):
+    values = INDEX % min(7, 2**bits)
+    read = read_bytes(tmp_path, label=grey_png(values, bits))
+    assert read.recoded
+    assert (read.mask == values).all()
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP"])
+def test_masks_in_other_lossless_formats_are_recoded(tmp_path, kind):
+    read = read_bytes(tmp_path, label=encoded(Image.fromarray(INDEX), kind))
+    assert read.recoded
+    assert (read.mask == INDEX).all()
+
+
+def test_raw_values_are_mapped(tmp_path):
+    classes = ClassMap(("road", "rest"), raw_values={1: 0, **dict.fromkeys([0, 2, 3, 4, 5, 6], 1)})
+    read = read_bytes(tmp_path, classes=classes)
+    assert read.recoded
+    assert (read.mask == np.where(INDEX == 1, 0, 1)).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_raw_colors_are_mapped(tmp_path, mode):
+    colors = np.array([(128, 64, 128), (0, 0, 142), (0, 0, 0)], np.uint8)
+    label = Image.fromarray(colors[INDEX % 3])
+    if mode == "P":
+        label = label.quantize(8)
+    read = read_bytes(tmp_path, label=encoded(label), classes=COLORS)
+    assert read.recoded
+    assert (read.mask == np.array([0, 1, 255], np.uint8)[INDEX % 3]).all()
+
+
+def test_unknown_colors_are_named(tmp_path):
+    label = Image.new("RGB", SIZE, (1, 2, 3))
+    with pytest.raises(PairError) as caught:
+        read_bytes(tmp_path, label=encoded(label), classes=COLORS)
+    assert caught.value.problem.values == ("#010203",)
+    text = summarize(caught.value.problems, 4)
+    assert "1 of 4 masks holds the colour #010203, which the class map does not name" in text
+    assert '`raw_colors: {"#010203": 255}`' in text
+
+
+GOOD = {
+    "jpg": picture(),
+    "png": picture("PNG"),
+    "palette": picture("PNG", "P"),
+    "tiff": picture("TIFF"),
+    "webp": picture("WEBP"),
+    "bmp": picture("BMP"),
+    "exif": picture(exif=exif(1)),
+    "mask": mask(),
+    "grey": grey_png(INDEX, 4),
+}
+
+
+@given(st.data())
+def test_garbled_bytes_raise_nothing_but_pair_errors(tmp_path_factory, data):
+    good = GOOD[data.draw(st.sampled_from(sorted(GOOD)))]
+    broken = bytearray(good[: data.draw(st.integers(0, len(good)))])
+    for place in data.draw(st.lists(st.integers(0, max(0, len(broken) - 1)), max_size=6)):
+        if broken:
+            broken[place] = data.draw(st.integers(0, 255))
+    root = tmp_path_factory.getbasetemp() / "garbled"
+    for part in ("image", "label"):
+        try:
+            read = read_bytes(root, **{part: bytes(broken)})
+        except PairError as error:
+            assert error.problems
+            assert " at 0x" not in str(error)
+        else:
+            assert read.image.shape == (*read.mask.shape, 3)
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_raise_nothing_but_pair_errors(tmp_path_factory, noise):
+    root = tmp_path_factory.getbasetemp() / "noise"
+    for start in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"BM", b"RIFF\0\0\0\0WEBP"):
+        with pytest.raises(PairError):
+            read_bytes(root, image=start + noise, label=start + noise)
+
+
+@given(st.permutations(range(8)))
+def test_samples_are_sorted_whatever_the_order_of_the_listing(tmp_path_factory, order):
+    root = tmp_path_factory.mktemp("order")
+    for number in order:
+        put_pair(root, f"d{number}-1", b"x", b"x")
+    dataset, problems = pair(root, LAYOUT)
+    assert problems == []
+    assert [sample.file_name for sample in dataset] == [f"d{number}-1.jpg" for number in range(8)]
+    assert (len(dataset), dataset[0].group, dataset.root) == (8, "d0", root)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 8, 100])
+def test_a_limit_keeps_many_groups(tmp_path, limit):
+    for number in range(8):
+        put_pair(tmp_path, f"d{number // 2}-{number}", b"x", b"x")
+    dataset, _ = pair(tmp_path, LAYOUT, limit=limit)
+    names = [sample.file_name for sample in dataset]
+    assert len(names) == min(limit, 8)
+    assert names == sorted(set(names))
+    assert len({sample.group for sample in dataset}) == min(limit, 4)
+
+
+def test_a_limit_below_one_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="limit is 0"):
+        pair(tmp_path, LAYOUT, limit=0)
+
+
+def test_no_images_at_all_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"No image in .* matches images/\{stem\}\.jpg"):
+        pair(tmp_path, LAYOUT)
+    put(tmp_path, "images/a-1.JPEG", b"x")
+    with pytest.raises(DataError, match=r"1 almost do \(first: images/a-1.JPEG\)"):
+        pair(tmp_path, LAYOUT)
+
+
+def test_names_that_differ_in_case_only_are_the_same(tmp_path):
+    put_pair(tmp_path, "d-a")
+    put(tmp_path, "more/d-A.jpg", picture())
+    dataset, problems = pair(tmp_path, LAYOUT)
+    assert len(dataset) == 0
+    assert {problem.file for problem in problems if problem.kind is ProblemKind.SAME_NAME} == {
+        "images/d-a.jpg",
+        "more/d-A.jpg",
+    }
+
+
+def test_a_name_that_is_not_utf8_can_be_told(tmp_path):
+    put_pair(tmp_path, "d-1")
+    try:
+        put_pair(tmp_path, os.fsdecode(b"d-\xff\n"))
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    dataset, problems = pair(tmp_path, LAYOUT)
+    assert [sample.file_name for sample in dataset] == ["d-1.jpg"]
+    text = summarize(problems, 2)
+    assert r"images/d-\udcff\n.jpg" in text
+    text.encode()
+
+
+def test_a_folder_of_links_inside_the_data_is_fine(tmp_path):
+    put_pair(tmp_path / "data", "d-1")
+    (tmp_path / "data/images").rename(tmp_path / "data/stored")
+    (tmp_path / "data/images").symlink_to("stored")
+    (tmp_path / "link").symlink_to("data")
+    dataset, problems = pair(tmp_path / "link", LAYOUT)
+    assert (len(dataset), problems) == (1, [])
+
+
+def test_duplicates_name_the_first():
+    found = duplicates({"b.jpg": "1", "a.jpg": "1", "c.jpg": "2", "d.jpg": "1"})
+    assert found == [
+        Problem(ProblemKind.DUPLICATE, "b.jpg", "the same bytes as a.jpg"),
+        Problem(ProblemKind.DUPLICATE, "d.jpg", "the same bytes as a.jpg"),
+    ]
+
+
+def test_the_summary_counts_values_and_says_what_to_do():
+    problems = [
+        Problem(ProblemKind.VALUES, f"labels/{name}_mask.png", "holds 19 (4 pixels)", ("19",)) for name in "abc"
+    ]
+    text = summarize(problems, 120)
+    assert text.startswith("3 problems in 120 pairs:")
+    assert "3 of 120 masks hold the value 19, which the class map does not name. Add it, or map it to ignore" in text
+    assert "labels/c_mask.png: holds 19 (4 pixels)" in text
+
+
+def test_the_summary_of_many_names_the_first_and_counts_the_rest():
+    problems = [Problem(ProblemKind.EMPTY, f"{number:02}.jpg", "has 0 bytes") for number in range(21)]
+    text = summarize(problems, 30, examples=2)
+    assert "21 of 30 files are empty." in text
+    assert "01.jpg" in text
+    assert "02.jpg" not in text
+    assert "and 19 more" in text
+    assert "19.jpg" in summarize(problems[:20], 30, examples=2)
+
+
+def test_the_summary_of_nothing_says_so():
+    assert summarize([], 7) == "No problems in 7 pairs."
+
+
+def test_a_single_problem_reads_well():
+    text = summarize([Problem(ProblemKind.NO_MASK, "images/a.jpg", "there is no labels/a_mask.png")], 3)
+    assert text.splitlines()[0] == "1 problem in 3 pairs:"
+    assert "1 of 3 images has no mask. Add the mask" in text
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_kind_has_words_and_a_remedy(kind, count):
+    problems = [Problem(kind, f"{number}.png", "detail", ("8", "9")) for number in range(count)]
+    line = summarize(problems, 5).split("\n\n")[1].splitlines()[0]
+    assert line.startswith(f"{count} of 5 ")
+    assert "|" not in line
+    assert line.endswith(".")
+    assert line.count(". ") >= 1

@@ -1,0 +1,276 @@
+"""Layouts: templates, the presets on small trees of their shape, detection."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sightline.classes import ROAD_SCENE
+from sightline.dataset import pair, read_pair
+from sightline.errors import ConfigError, DataError
+from sightline.layouts import PRESETS, Group, Layout, choose, detect, with_class_file
+from sightline.templates import check_template, fields_of, fill, find
+
+TREES = {
+    "bdd-simple": {
+        "images/0a1b-11.jpg": "labels/0a1b-11_mask.png",
+        "images/0a1b-12.jpg": "labels/0a1b-12_mask.png",
+        "images/ffee-07.jpg": "labels/ffee-07_mask.png",
+    },
+    "bdd100k": {
+        "images/10k/train/0004a4c0-d4dff0ad.jpg": "labels/sem_seg/masks/train/0004a4c0-d4dff0ad.png",
+        "images/10k/train/a91b7555-00000590.jpg": "labels/sem_seg/masks/train/a91b7555-00000590.png",
+        "images/10k/val/7d06fefd-f7be05a6.jpg": "labels/sem_seg/masks/val/7d06fefd-f7be05a6.png",
+    },
+    "camvid": {
+        "images/0001TP_006690.jpg": "labels/0001TP_006690_mask.png",
+        "images/0001TP_007020.jpg": "labels/0001TP_007020_mask.png",
+        "images/0006R0_f00930.jpg": "labels/0006R0_f00930_mask.png",
+    },
+    "camvid-rgb": {
+        "701_StillsRaw_full/0016E5_08640.png": "LabeledApproved_full/0016E5_08640_L.png",
+        "701_StillsRaw_full/Seq05VD_f00000.png": "LabeledApproved_full/Seq05VD_f00000_L.png",
+    },
+    "cityscapes": {
+        f"leftImg8bit/{split}/{city}/{city}_000000_000019_leftImg8bit.png": (
+            f"gtFine/{split}/{city}/{city}_000000_000019_gtFine_labelIds.png"
+        )
+        for split, city in (("train", "aachen"), ("train", "ulm"), ("val", "lindau"))
+    },
+}
+GROUPS = {
+    "bdd-simple": [Group("0a1b", "0a1b", 0), Group("0a1b", "0a1b", 0), Group("ffee", "ffee", 0)],
+    "bdd100k": [Group(name, name, 0) for name in ("0004a4c0", "7d06fefd", "a91b7555")],
+    "camvid": [
+        Group("0001TP_006", "0001TP", 6690),
+        Group("0001TP_007", "0001TP", 7020),
+        Group("0006R0_f00", "0006R0", 930),
+    ],
+    "camvid-rgb": [Group("0016E5_08", "0016E5", 8640), Group("Seq05VD_f00", "Seq05VD", 0)],
+    "cityscapes": [Group(city, city, 0) for city in ("aachen", "lindau", "ulm")],
+}
+PUBLISHED = {
+    "bdd-simple": [None] * 3,
+    "bdd100k": ["train", "valid", "train"],
+    "camvid": [None] * 3,
+    "camvid-rgb": [None] * 2,
+    "cityscapes": ["train", "valid", "train"],
+}
+STORED = {  # two pixels as stored -> as class indices
+    "bdd-simple": ([1, 255], [1, 255]),
+    "bdd100k": ([18, 255], [18, 255]),
+    "camvid": ([6, 0], [6, 0]),
+    "camvid-rgb": ([(0, 128, 192), (0, 0, 0)], [10, 255]),
+    "cityscapes": ([33, 3], [18, 255]),
+}
+
+
+def make_tree(root, name):
+    for image, mask in TREES[name].items():
+        save(root / image, np.full((1, 2, 3), 90, np.uint8))
+        save(root / mask, np.array([STORED[name][0]], np.uint8))
+    return root
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_is_detected_and_read(tmp_path, name):
+    detected, layout = detect(make_tree(tmp_path, name))
+    assert detected == name
+    dataset, problems = pair(tmp_path, layout)
+    assert problems == []
+    assert [sample.file_name for sample in dataset] == sorted(Path(path).name for path in TREES[name])
+    assert [Group(sample.group, sample.drive, sample.frame) for sample in dataset] == GROUPS[name]
+    assert [sample.published for sample in dataset] == PUBLISHED[name]
+    for sample in dataset:
+        assert sample.mask == tmp_path / TREES[name][sample.image.relative_to(tmp_path).as_posix()]
+        read = read_pair(sample, dataset.classes)
+        assert read.mask.tolist() == [STORED[name][1]]
+        assert read.recoded == (name in {"camvid-rgb", "cityscapes"})
+
+
+@pytest.mark.parametrize("layout", PRESETS.values(), ids=PRESETS)
+def test_each_preset_states_its_group_and_the_published_split(layout):
+    assert "group is" in layout.about
+    assert "split" in layout.about
+    assert layout.use_published == bool(layout.published)
+
+
+def test_other_files_of_cityscapes_are_no_problem(tmp_path):
+    make_tree(tmp_path, "cityscapes")
+    save(tmp_path / "gtFine/train/ulm/ulm_000000_000019_gtFine_color.png", np.zeros((1, 2, 3), np.uint8))
+    save(tmp_path / "gtFine/train/ulm/ulm_000000_000019_gtFine_instanceIds.png", np.zeros((1, 2), np.uint16))
+    save(tmp_path / "gtFine/test/bonn/bonn_000000_000019_gtFine_labelIds.png", np.zeros((1, 2), np.uint8))
+    save(tmp_path / "leftImg8bit/test/bonn/bonn_000000_000019_leftImg8bit.png", np.zeros((1, 2, 3), np.uint8))
+    dataset, problems = pair(tmp_path, PRESETS["cityscapes"])
+    assert (len(dataset), problems) == (3, [])
+
+
+def test_a_class_file_replaces_the_class_map(tmp_path):
+    make_tree(tmp_path, "camvid")
+    (tmp_path / "classes.json").write_text('{"names": ["rest", "way"]}')
+    assert detect(tmp_path)[1].classes.names == ("rest", "way")
+    (tmp_path / "classes.yaml").write_text("names: [sky, road]")
+    assert with_class_file(PRESETS["camvid"], tmp_path).classes.names == ("sky", "road")
+
+
+def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path):
+    save(tmp_path / "images/a.jpg", np.zeros((1, 2, 3), np.uint8))
+    with pytest.raises(DataError) as caught:
+        detect(tmp_path)
+    text = str(caught.value)
+    assert all(name in text and layout.mask in text for name, layout in PRESETS.items())
+    assert "bdd-simple: images/{stem}.jpg with labels/{stem}_mask.png: 1 images, 0 of them" in text
+    assert all(flag in text for flag in ("--images", "--mask", "--group", "--classes"))
+
+
+def test_the_folder_below_is_pointed_out(tmp_path):
+    make_tree(tmp_path / "unzipped", "camvid")
+    with pytest.raises(DataError, match="unzipped below it does fit"):
+        detect(tmp_path)
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="is no folder"):
+        detect(tmp_path / "none")
+    with pytest.raises(DataError, match="is no folder"):
+        choose(tmp_path / "none", preset="camvid")
+
+
+def test_choose_changes_parts_of_a_detected_preset(tmp_path):
+    make_tree(tmp_path, "camvid")
+    for path in list((tmp_path / "labels").iterdir()):
+        save(tmp_path / "labels_11" / path.name, np.array([[10, 255]], np.uint8))
+    (tmp_path / "classes.yaml").write_text("names: [one]")
+    (tmp_path / "eleven.yaml").write_text(f"names: {[f'c{i}' for i in range(11)]}")
+    name, layout = choose(tmp_path, mask="labels_11/{stem}_mask.png", classes="eleven.yaml")
+    assert (name, layout.mask, len(layout.classes)) == ("camvid", "labels_11/{stem}_mask.png", 11)
+    dataset, problems = pair(tmp_path, layout)
+    assert problems == []
+    assert read_pair(dataset[0], dataset.classes).mask.tolist() == [[10, 255]]
+
+
+def test_choose_takes_a_named_preset_and_another_group(tmp_path):
+    make_tree(tmp_path, "camvid")
+    name, layout = choose(tmp_path, preset="camvid", group="^([^_]+)_")
+    assert name == "camvid"
+    assert layout.group_of("images/0001TP_006690.jpg") == Group("0001TP", "0001TP", 0)
+    assert "'^([^_]+)_'" in layout.about
+    assert layout.classes == ROAD_SCENE
+
+
+def test_choose_builds_a_layout_of_ones_own(tmp_path):
+    save(tmp_path / "trips/north/1.png", np.zeros((1, 2, 3), np.uint8))
+    save(tmp_path / "truth/trips/north/1.png", np.zeros((1, 2), np.uint8))
+    name, layout = choose(tmp_path, images="trips/{trip}/*.png", mask="truth/{dir}/{name}", group="trips/([^/]+)/")
+    dataset, problems = pair(tmp_path, layout)
+    assert (name, problems) == ("custom", [])
+    assert [(sample.file_name, sample.group) for sample in dataset] == [("1.png", "north")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"preset": "kitti"}, "no preset 'kitti'.*bdd-simple, bdd100k"),
+        ({"images": "a/{stem}.png"}, "--mask and --group"),
+        ({"images": "a/{stem}.png", "mask": "b/{stem}.png"}, "needs --group"),
+        ({"images": "a/{stem}.png", "mask": "b/{frame}.png", "group": "x"}, r"asks for \{frame\}"),
+        ({"images": "a/{stem}.png", "mask": "b/*.png", "group": "x"}, "names no single mask"),
+        ({"images": "a/{stem.png", "mask": "b/{stem}.png", "group": "x"}, "brace"),
+        ({"images": "../a/{stem}.png", "mask": "b/{stem}.png", "group": "x"}, "inside the data's folder"),
+        ({"images": "/a/{stem}.png", "mask": "b/{stem}.png", "group": "x"}, "inside the data's folder"),
+        ({"images": "a/{stem}.png", "mask": "b/{stem}.png", "group": "("}, "no regular expression"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(tmp_path, settings, text):
+    with pytest.raises(ConfigError, match=text):
+        choose(tmp_path, **settings)
+
+
+def test_a_published_split_names_subsets():
+    with pytest.raises(ConfigError, match="names val"):
+        Layout(images=("{split}/{stem}.png",), mask="{stem}.gif", group=".", published={"val": "val"})
+
+
+@pytest.mark.parametrize(
+    ("group", "path", "expected"),
+    [
+        ("^[^-]+", "images/ab-1.jpg", Group("ab", "ab", 0)),
+        ("^([^-]+)-", "images/ab-1.jpg", Group("ab", "ab", 0)),
+        ("-(?P<frame>[a-z]*[0-9]+)$", "images/ab-f0042.jpg", Group("-f0042", "-f0042", 42)),
+        ("images/(?P<group>[^/]+)/", "images/north/1.jpg", Group("north", "north", 0)),
+        ("z", "images/ab-1.jpg", None),
+        ("z*", "images/ab-1.jpg", None),
+    ],
+)
+def test_groups_are_read_from_names(group, path, expected):
+    assert Layout(images=("images/{stem}.jpg",), mask="{stem}.png", group=group).group_of(path) == expected
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
+
+
+@given(NAMES, NAMES)
+def test_fill_undoes_a_match_of_plain_fields(tmp_path_factory, folder, name):
+    template = "a.b/{folder}/x{name}.png"
+    path = fill(template, {"folder": folder, "name": name})
+    assert path == f"a.b/{folder}/x{name}.png"
+
+
+def test_find_reads_fields_and_leaves_others_out(tmp_path):
+    for path in ("a/1_1.png", "a/1_2.png", "b/7_7.PNG", "b/.9_9.png", "c/1_1.png", "1_1.png", "a/deep/1_1.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "loop").symlink_to("loop")
+    found = find(tmp_path, "{split:a|b}/{x}_{x}.png")
+    assert [(one.path, dict(one.fields), one.exact) for one in found] == [
+        ("a/1_1.png", {"split": "a", "x": "1"}, True),
+        ("b/7_7.PNG", {"split": "b", "x": "7"}, False),
+    ]
+    assert [one.path for one in find(tmp_path, "{x}/{x}_1.png")] == []
+    assert [one.path for one in find(tmp_path, "*/1_1.png")] == ["a/1_1.png", "c/1_1.png"]
+    assert find(tmp_path, "none/{x}.png") == []
+
+
+def test_fields_and_their_alternatives():
+    assert fields_of("x/{split:train|val}/{city}/*.png") == {"split": ("train", "val"), "city": ()}
+
+
+@given(st.text(alphabet="ab{}:|*./\\", max_size=12))
+def test_any_text_is_a_template_or_a_config_error(text):
+    try:
+        check_template(text)
+    except ConfigError:
+        return
+    assert not text.startswith("/")
+    assert isinstance(fields_of(text), dict)
+
+
+def test_images_and_masks_may_share_a_folder(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / f"{name}.png", np.zeros((1, 2, 3), np.uint8))
+        save(tmp_path / f"{name}_mask.png", np.zeros((1, 2), np.uint8))
+    layout = Layout(images=("{stem}.png",), mask="{dir}/{stem}_mask.png", group="^.")
+    dataset, problems = pair(tmp_path, layout)
+    assert ([sample.file_name for sample in dataset], problems) == (["a.png", "b.png"], [])
+
+
+def test_real_camvid_where_it_is_there():
+    root = Path(__file__).parents[2] / "shared" / "data" / "camvid"
+    if not root.is_dir():
+        pytest.skip("the CamVid frames are not beside this repository")
+    name, layout = detect(root)
+    dataset, problems = pair(root, layout)
+    assert (name, len(dataset), problems) == ("camvid", 468, [])
+    assert {sample.drive for sample in dataset} == {"0001TP", "0006R0", "0016E5"}
+    assert len({sample.group for sample in dataset}) == 15
+    assert len(pair(root, layout, limit=20)[0]) == 20
+    read = read_pair(dataset[0], dataset.classes)
+    assert (read.image.shape, read.mask.shape, read.recoded) == ((360, 480, 3), (360, 480), False)
