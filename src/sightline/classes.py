@@ -16,8 +16,18 @@ IGNORE = 255
 """The mask value of a pixel that no class is given to (void, unlabelled)."""
 
 PALETTE = (
-    "#000000", "#56b4e9", "#f0e442", "#e69f00", "#d55e00", "#0072b2", "#009e73", "#cc79a7",
+    "#202428", "#9a90ff", "#7efffa", "#f6f10c", "#fa6885", "#043dd2", "#686a00",
+    "#d3edbb", "#749b01", "#8279a4", "#7dbeaf", "#896d56", "#126e6e", "#166fe5",
+    "#614d2c", "#c73481", "#c7bd1e", "#c5bdff", "#843552", "#b6c67b", "#08a37b",
+    "#aa9cc1", "#e4f28f", "#b4e8d4",
 )  # fmt: skip
+"""Colours that people with protanopia, deuteranopia and tritanopia, and all others, can tell apart.
+
+The smallest CIEDE2000 difference between any two of the first 7 is 24.7, of the first 11 it is 15.1, of the first 19
+it is 11.8, of all 24 it is 9.7: the least over normal vision and the three deficiencies at full severity, as Machado,
+Oliveira and Fernandes simulate them in linear RGB ("A Physiologically-based Model for Simulation of Color Vision
+Deficiency", 2009). Found by a seeded annealing that kept the first colour dark and left out glaring ones.
+"""
 
 
 @dataclass(frozen=True)

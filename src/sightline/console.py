@@ -1,0 +1,53 @@
+"""What is said while work goes on: lines and progress bars on stderr, so that stdout stays free for results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Item = TypeVar("Item")
+
+
+@cache
+def console() -> Console:
+    """The one console; `console().quiet = True` silences it."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """A line for people. Square brackets are text, not markup: file names hold them."""
+    console().print(text, markup=False)
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar for the length of the block.
+
+    Args:
+        title: what is under way.
+        total: steps in all; None where not known yet.
+
+    Yields:
+        A function to call with (steps done, steps in all or None).
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(), transient=not console().is_terminal) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+    """The items, with a progress bar."""
+    with progress(title, total) as step:
+        for done, item in enumerate(items, 1):
+            yield item
+            step(done, total)

@@ -1,0 +1,69 @@
+"""What all stages share: the name of artifacts, their inputs, the tracked run that is skipped when up to date."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sightline.config import Config
+from sightline.console import say
+from sightline.errors import ConfigError
+from sightline.tracking import Artifact, Run, Tracker, fingerprint
+
+
+def dataset_name(config: Config, tracker: Tracker) -> str:
+    """NAME of `NAME`, `NAME_split`, `NAME_model` …: the setting `name`, else the folder's or the dataset's own name.
+
+    Raises:
+        ConfigError: neither `name` nor `data` is given and the store holds no or several datasets.
+    """
+    if config.data.name:
+        return config.data.name
+    if config.data.data:
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(config.data.data).resolve().name).strip("-") or "data"
+    known = sorted({artifact.name for artifact in tracker.artifacts() if artifact.type == "raw_data"})
+    if len(known) != 1:
+        listed = f"{tracker.store} holds {len(known)} ({', '.join(known)})" if known else f"{tracker.store} holds none"
+        raise ConfigError(f"Which dataset? Give --data or --name: {listed}.")
+    return known[0]
+
+
+def resolve(tracker: Tracker, artifact: Artifact | str | None, default: str) -> Artifact:
+    """An input as an artifact pinned by version: given as one, by `name:version`, or left out for `default`."""
+    return artifact if isinstance(artifact, Artifact) else tracker.get(artifact or default)
+
+
+def tracked(
+    tracker: Tracker,
+    job_type: str,
+    inputs: Sequence[Artifact],
+    settings: Mapping[str, Any],
+    work: Callable[[Run], Artifact],
+    *,
+    force: bool = False,
+    resume: bool = False,
+) -> Artifact:
+    """Do a stage's work as a tracked run, unless a finished run already answers for these inputs and settings.
+
+    Args:
+        tracker: where the run is kept.
+        job_type: upload, data_split, training, evaluation or report.
+        inputs: the artifacts it reads, pinned.
+        settings: all else that decides the outcome, as plain data.
+        work: does it, and returns the artifact that it saved.
+        force: do it even when it is up to date.
+        resume: go on with a run of the same inputs and settings that was broken off.
+    """
+    mark = fingerprint(job_type, inputs, settings)
+    if not force and (artifact := tracker.up_to_date(job_type, mark)):
+        say(f"{job_type}: up to date, {artifact.spec} answers for it (--force redoes it)")
+        return artifact
+    with tracker.run(job_type, config=settings, fingerprint=mark, resume=resume) as run:
+        say(f"{job_type}: {'going on with ' if run.last_step else ''}{run.name}")
+        for artifact in inputs:
+            run.use(artifact)
+        artifact = work(run)
+    say(f"{job_type}: saved {artifact.spec}, {len(artifact.files)} files, digest {artifact.digest[:12]}")
+    return artifact

@@ -1,0 +1,32 @@
+"""Runs and artifacts: what each stage did, from what, and what came of it.
+
+artifact.py  an artifact's version and its files
+blobs.py     files stored once, by their sha256, and checked when read
+records.py   the run records: job type, status, summary; what a killed run left behind
+tracker.py   the tracker that stages talk to
+trackio.py   metrics, artifact versions and lineage kept by trackio (the default)
+none.py      the same, kept in memory for tests and scripts
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sightline.config import Config
+from sightline.tracking.artifact import Artifact, StoredFile
+from sightline.tracking.records import RunRecord
+from sightline.tracking.tracker import Backend, Run, Tracker, fingerprint
+
+__all__ = ["Artifact", "Backend", "Run", "RunRecord", "StoredFile", "Tracker", "fingerprint", "open_tracker"]
+
+
+def open_tracker(config: Config) -> Tracker:
+    """The tracker that the settings `store`, `project` and `tracker` name; makes the folder at the first run."""
+    store = Path(config.store).resolve()
+    if config.tracker == "none":
+        from sightline.tracking.none import MemoryBackend
+
+        return Tracker(store, config.project, MemoryBackend(config.project))
+    from sightline.tracking.trackio import TrackioBackend
+
+    return Tracker(store, config.project, TrackioBackend(store / "trackio", config.project))
