@@ -159,8 +159,8 @@ def test_a_sample_is_a_sound_dataset(tmp_path):
         assert len(sample.group) == 8
         assert int(sample.group, 16) >= 0
         assert read_pair(sample, dataset.classes).mask.shape == (64, 96)
-        assert Image.open(sample.mask).mode == "L"
-        assert Image.open(sample.image).format == "JPEG"
+        with Image.open(sample.mask) as mask, Image.open(sample.image) as image:
+            assert (mask.mode, image.format) == ("L", "JPEG")
     assert ClassMap.read(root / "classes.json") == ROAD_SCENE
     assert "CC0" in (root / "LICENSE.txt").read_text()
     assert json.loads((root / MANIFEST).read_text())["complete"] is True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,19 +27,23 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[[int, int | None], None]]:
+def progress(
+    title: str, total: int | None, unit: Literal["items", "bytes"] = "items"
+) -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar for the length of the block.
 
     Args:
         title: what is under way.
         total: steps in all; None where not known yet.
+        unit: what a step is.
 
     Yields:
         A function to call with (steps done, steps in all or None).
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    done = MofNCompleteColumn() if unit == "items" else DownloadColumn()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), done, TimeRemainingColumn())
     with Progress(*columns, console=console(), transient=not console().is_terminal) as bars:
         task = bars.add_task(title, total=total)
         yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -11,11 +11,7 @@ from __future__ import annotations
 import colorsys
 import json
 import math
-import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +24,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from sightline.classes import IGNORE, ROAD_SCENE
 from sightline.errors import ConfigError, DataError
+from sightline.pool import spread
 
 Rgb = tuple[int, int, int]
 Point = tuple[float, float]
@@ -789,7 +786,6 @@ _LICENSE = """Synthetic road scenes, made by `sightline sample`. They show no re
 To the extent possible under law, whoever generated them has waived all copyright and related or neighbouring rights to
 these images and masks, under CC0 1.0 Universal: https://creativecommons.org/publicdomain/zero/1.0/
 """
-_POOL_FROM = 24  # images from which on it pays to start processes
 
 
 @dataclass(frozen=True)
@@ -850,21 +846,18 @@ def make_dataset(
         `root`.
 
     Raises:
-        ConfigError: an argument does not fit, or the worker processes could not start.
+        ConfigError: an argument does not fit.
         DataError: `root` holds other things, or another sample and `force` is not set, or cannot be written.
     """
     plan = _planned(drives, frames, size, seed, workers)
     try:
         if _claim(root, plan, force):
-            _draw_all(root, plan, workers or os.cpu_count() or 1, progress)
+            _draw_all(root, plan, workers, progress)
             _write(root / MANIFEST, _manifest_text(plan, complete=True))
     except OSError as error:
         raise DataError(
             f"The sample cannot be written to {root}: {error}. Free space, or choose another folder."
         ) from error
-    except BrokenProcessPool as error:
-        raise ConfigError("The processes that draw the sample ended early. Call make_dataset with workers=1, or, "
-                          "in a script, from under `if __name__ == '__main__':`.") from error  # fmt: skip
     return root
 
 
@@ -936,21 +929,12 @@ def _remove(root: Path, plan: _Plan) -> None:
         _temporary(path).unlink(missing_ok=True)
 
 
-def _draw_all(root: Path, plan: _Plan, workers: int, progress: Callable[[int, int], None] | None) -> None:
+def _draw_all(root: Path, plan: _Plan, workers: int | None, progress: Callable[[int, int], None] | None) -> None:
     todo = [each for each in plan.frames_of_all() if not all((root / name).is_file() for name in plan.files(*each))]
-    draw, total = partial(_draw_files, root, plan), plan.drives * plan.frames
-    if workers == 1 or len(todo) < _POOL_FROM:
-        _count(map(draw, todo), total - len(todo), total, progress)
-        return
-    context = multiprocessing.get_context("spawn")  # the same on every system, and safe beside threads
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-        _count(pool.map(draw, todo, chunksize=4), total - len(todo), total, progress)
-
-
-def _count(drawn: Iterator[None], done: int, total: int, progress: Callable[[int, int], None] | None) -> None:
-    for number, _ in enumerate(drawn, done + 1):
+    done = plan.drives * plan.frames - len(todo)
+    for number, _ in enumerate(spread(partial(_draw_files, root, plan), todo, workers), done + 1):
         if progress is not None:
-            progress(number, total)
+            progress(number, plan.drives * plan.frames)
 
 
 def _draw_files(root: Path, plan: _Plan, frame: tuple[int, int]) -> None:

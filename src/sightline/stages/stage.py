@@ -13,6 +13,16 @@ from sightline.errors import ConfigError
 from sightline.tracking import Artifact, Run, Tracker, fingerprint
 
 
+STAGES = {
+    "upload": "ingest",
+    "data_split": "split",
+    "training": "train",
+    "evaluation": "evaluate",
+    "report": "report",
+}
+"""Job type, as the tracker keeps it -> stage, as the command is called."""
+
+
 def dataset_name(config: Config, tracker: Tracker) -> str:
     """NAME of `NAME`, `NAME_split`, `NAME_model` …: the setting `name`, else the folder's or the dataset's own name.
 
@@ -56,14 +66,14 @@ def tracked(
         force: do it even when it is up to date.
         resume: go on with a run of the same inputs and settings that was broken off.
     """
-    mark = fingerprint(job_type, inputs, settings)
+    mark, stage = fingerprint(job_type, inputs, settings), STAGES[job_type]
     if not force and (artifact := tracker.up_to_date(job_type, mark)):
-        say(f"{job_type}: up to date, {artifact.spec} answers for it (--force redoes it)")
+        say(f"{stage}: up to date, {artifact.spec} answers for it (--force redoes it)")
         return artifact
     with tracker.run(job_type, config=settings, fingerprint=mark, resume=resume) as run:
-        say(f"{job_type}: {'going on with ' if run.last_step else ''}{run.name}")
+        say(f"{stage}: {'going on with ' if run.last_step else ''}run {run.name}")
         for artifact in inputs:
             run.use(artifact)
         artifact = work(run)
-    say(f"{job_type}: saved {artifact.spec}, {len(artifact.files)} files, digest {artifact.digest[:12]}")
+    say(f"{stage}: saved {artifact.spec} ({len(artifact.files)} files, digest {artifact.digest[:12]})")
     return artifact

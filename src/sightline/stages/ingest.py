@@ -1,0 +1,299 @@
+"""Ingest: a folder of labelled images -> the raw_data artifact and its EDA table."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from sightline.classes import ClassMap
+from sightline.config import Config, to_dict
+from sightline.console import progress, say, track
+from sightline.dataset import Dataset, PairError, Problem, Sample, duplicates, pair, read_pair, summarize
+from sightline.errors import ConfigError, DataError
+from sightline.layouts import Layout, choose
+from sightline.masks import Mask, pixel_counts
+from sightline.pool import spread
+from sightline.sources import SOURCES, fetch
+from sightline.stages.stage import dataset_name, tracked
+from sightline.table import KEY, Table
+from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
+
+LICENSES = ("LICENSE.txt", "LICENSE", "LICENSE.md", "license.txt", "LICENCE.txt")
+
+COLUMNS = pa.schema(
+    [
+        (KEY, pa.string()),
+        ("Image", pa.string()),
+        ("Mask", pa.string()),
+        ("Group", pa.string()),
+        ("Drive", pa.string()),
+        ("Frame", pa.int64()),
+        ("Width", pa.int32()),
+        ("Height", pa.int32()),
+        ("Split", pa.string()),
+        ("Published", pa.string()),
+        ("PHash", pa.string()),
+        ("Brightness", pa.float64()),
+    ]
+)
+"""Columns of the EDA table before those of the classes; see docs/data-format.md."""
+
+
+def ingest(config: Config, tracker: Tracker | None = None, *, force: bool = False) -> Artifact:
+    """Check every pair of image and mask, and keep them with one table row per image.
+
+    Args:
+        config: `data` says where the images are and how they are laid out.
+        tracker: where the run is kept; opened from `config` when left out.
+        force: do it even when it is up to date.
+
+    Returns:
+        The artifact `NAME` (raw_data): `images/`, `labels/{stem}_mask.png`, `classes.json`, `eda_table.parquet`,
+        `ingest.json` and, where there is one, `LICENSE.txt`.
+
+    Raises:
+        DataError: no such folder, no layout fits, or damaged pairs (all in one summary) and `on_error` is `fail`.
+        ConfigError: a setting of the layout does not fit, or a class is named as a column of the table is.
+        SourceError: a named dataset that cannot be fetched.
+    """
+    tracker = tracker or open_tracker(config)
+    name, root = dataset_name(config, tracker), _folder(config)
+    layout_name, layout = _layout(root, config)
+    eda_schema(layout.classes)
+    dataset, problems = pair(root, layout, config.data.limit)
+    settings = {
+        "data": to_dict(config.data),
+        "layout": _described(layout_name, layout),
+        "classes": dataclasses.asdict(layout.classes),
+        "listing": _listing(dataset, problems),
+    }
+    work = partial(_ingest, name=name, dataset=dataset, problems=problems, settings=settings, workers=config.workers)
+    return tracked(tracker, "upload", [], settings, work, force=force)
+
+
+def eda_schema(classes: ClassMap) -> pa.Schema:
+    """The columns of the EDA table for a class map.
+
+    Raises:
+        ConfigError: two columns would have one name (upper and lower case count as the same, as in SQL).
+    """
+    fields = list(COLUMNS)
+    fields += [pa.field(name, pa.int8()) for name in classes.names]
+    fields += [pa.field(f"{name}_share", pa.float64()) for name in (*classes.names, "ignored")]
+    seen: dict[str, str] = {}
+    for field in fields:
+        if field.name.casefold() in seen:
+            raise ConfigError(
+                f"The class map makes two columns called {field.name!r} ({seen[field.name.casefold()]!r} is there "
+                "already). Rename that class in the class map."
+            )
+        seen[field.name.casefold()] = field.name
+    return pa.schema(fields)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one pair gave.
+
+    Args:
+        row: its row of the EDA table.
+        image_sha256, mask_sha256: of the files as they were read.
+        recoded: the mask's values changed on the way, and it was written anew.
+        warnings: what is told of it though it can be used.
+    """
+
+    row: Mapping[str, Any]
+    image_sha256: str
+    mask_sha256: str
+    recoded: bool
+    warnings: tuple[Problem, ...]
+
+
+def measure(scratch: Path, classes: ClassMap, sample: Sample) -> Measured | PairError:
+    """Check and measure one pair; a mask whose values change is written to `scratch`, as 8-bit PNG.
+
+    Returns:
+        What it gave, or the error that says what is wrong with it.
+    """
+    try:
+        found = read_pair(sample, classes)
+    except PairError as error:
+        return error
+    if found.recoded:
+        Image.fromarray(found.mask).save(scratch / mask_name(sample), format="PNG")
+    row = _of_sample(sample) | _of_image(Image.fromarray(found.image)) | _of_mask(found.mask, classes)
+    return Measured(row, found.image_sha256, found.mask_sha256, found.recoded, found.warnings)
+
+
+def mask_name(sample: Sample) -> str:
+    """`{stem}_mask.png`, the name of a mask in the artifact whatever it was called before."""
+    return f"{Path(sample.file_name).stem}_mask.png"
+
+
+def _of_sample(sample: Sample) -> dict[str, Any]:
+    return {
+        KEY: sample.file_name,
+        "Image": f"images/{sample.file_name}",
+        "Mask": f"labels/{mask_name(sample)}",
+        "Group": sample.group,
+        "Drive": sample.drive,
+        "Frame": sample.frame,
+        "Split": "None",
+        "Published": sample.published,
+    }
+
+
+def _of_image(image: Image.Image) -> dict[str, Any]:
+    import imagehash
+
+    histogram = image.convert("L").histogram()
+    brightness = sum(level * count for level, count in enumerate(histogram)) / (image.width * image.height)
+    phash = str(imagehash.phash(image))
+    return {"Width": image.width, "Height": image.height, "PHash": phash, "Brightness": brightness}
+
+
+def _of_mask(mask: Mask, classes: ClassMap) -> dict[str, Any]:
+    counts = pixel_counts(mask, classes)
+    shares = zip((*classes.names, "ignored"), (counts / mask.size).tolist(), strict=True)
+    present = zip(classes.names, (counts[:-1] > 0).astype(int).tolist(), strict=True)
+    return {**dict(present), **{f"{name}_share": share for name, share in shares}}
+
+
+def _folder(config: Config) -> Path:
+    """The folder of the images; a dataset known by name is fetched first."""
+    data = config.data.data
+    if not data:
+        raise ConfigError(
+            f"Which images? Give --data DIR, or a dataset by name ({', '.join(SOURCES)}). "
+            "`sightline sample DIR` draws synthetic ones."
+        )
+    if Path(data).is_dir():
+        return Path(data).resolve()
+    if len(Path(data).parts) > 1 or Path(data).exists():
+        raise DataError(f"{data} is no folder. Name the folder that holds the images and the masks.")
+    with progress(f"fetching {data}", None, unit="bytes") as step:
+        return fetch(data, Path(config.store).resolve() / "datasets", step)
+
+
+def _layout(root: Path, config: Config) -> tuple[str, Layout]:
+    data = config.data
+    source = None if Path(data.data).is_dir() or data.images else SOURCES.get(data.data)
+    preset = data.preset or (source.preset if source else "")
+    return choose(root, preset=preset, images=data.images, mask=data.mask, group=data.group, classes=data.classes)
+
+
+def _described(name: str, layout: Layout) -> dict[str, Any]:
+    return {
+        "name": name,
+        "about": layout.about,
+        "images": list(layout.images),
+        "mask": layout.mask,
+        "group": layout.group,
+        "published": bool(layout.published),
+        "use_published": layout.use_published,
+    }
+
+
+def _listing(dataset: Dataset, problems: Sequence[Problem]) -> str:
+    """sha256 over name, size and time of change of every file: while it is the same, nothing has to be read."""
+    files = [file for sample in dataset for file in (sample.image, sample.mask)]
+    stats = [(file.relative_to(dataset.root).as_posix(), file.stat()) for file in files + _license(dataset.root)]
+    entries = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    return hashlib.sha256(json.dumps([entries, list(map(str, problems))]).encode()).hexdigest()
+
+
+def _license(root: Path) -> list[Path]:
+    return [root / name for name in LICENSES if (root / name).is_file()][:1]
+
+
+def _ingest(
+    run: Run,
+    name: str,
+    dataset: Dataset,
+    problems: Sequence[Problem],
+    settings: Mapping[str, Any],
+    workers: int | None,
+) -> Artifact:
+    good, found = _measure_all(dataset, run.scratch, workers)
+    total = len(dataset) + len({problem.file for problem in problems})
+    _judge([*problems, *found], total, settings["data"]["on_error"], left=len(good))
+    files: dict[str, StoredFile | Path] = {"eda_table.parquet": _table(good, dataset.classes, run.scratch)}
+    for sample, one in track(good, "storing", len(good)):
+        files |= _stored(run, sample, one)
+    record = {"layout": settings["layout"], "images": len(good), **_told([*problems, *found])}
+    files["ingest.json"] = _text(run.scratch / "ingest.json", json.dumps(record, indent=1) + "\n")
+    files["classes.json"] = _text(run.scratch / "classes.json", dataset.classes.to_json())
+    files |= dict(zip(["LICENSE.txt"], _license(dataset.root), strict=False))
+    run.summary = {"images": len(good), "groups": len({sample.group for sample, _ in good})}
+    return run.save(name, "raw_data", files, {"data": settings["data"]["data"], **run.summary})
+
+
+def _measure_all(
+    dataset: Dataset, scratch: Path, workers: int | None
+) -> tuple[list[tuple[Sample, Measured]], list[Problem]]:
+    """What every sound pair gave, each image once, and all that is wrong or told of the others."""
+    results = spread(partial(measure, scratch, dataset.classes), dataset.samples, workers)
+    good: list[tuple[Sample, Measured]] = []
+    problems: list[Problem] = []
+    for sample, one in zip(dataset, track(results, "checking and measuring", len(dataset)), strict=True):
+        if isinstance(one, Measured):
+            good.append((sample, one))
+        problems += one.warnings if isinstance(one, Measured) else one.problems
+    names = {sample: sample.image.relative_to(dataset.root).as_posix() for sample, _ in good}
+    copies = duplicates({names[sample]: one.image_sha256 for sample, one in good})
+    copied = {problem.file for problem in copies}
+    return [each for each in good if names[each[0]] not in copied], problems + copies
+
+
+def _judge(problems: list[Problem], total: int, on_error: str, left: int) -> None:
+    """Tell all problems in one summary; DataError where they may not, or cannot, be gone on from."""
+    if not problems:
+        return
+    summary = summarize(problems, total)
+    if on_error == "fail" and not all(problem.kind.is_warning for problem in problems):
+        raise DataError(summary)
+    if not left:
+        raise DataError(f"{summary}\n\nNo sound pair of image and mask is left.")
+    say(summary)
+
+
+def _table(good: Sequence[tuple[Sample, Measured]], classes: ClassMap, scratch: Path) -> Path:
+    rows = [dict(one.row) for _, one in good]
+    return Table(pa.Table.from_pylist(rows, eda_schema(classes)), classes).write(scratch / "eda_table.parquet")
+
+
+def _stored(run: Run, sample: Sample, one: Measured) -> dict[str, StoredFile]:
+    """Keep a pair's two files; DataError where one of them changed since it was checked."""
+    mask = run.scratch / mask_name(sample) if one.recoded else sample.mask
+    files = {one.row["Image"]: run.store(sample.image), one.row["Mask"]: run.store(mask)}
+    read = [(sample.image, one.row["Image"], one.image_sha256)]
+    read += [] if one.recoded else [(sample.mask, one.row["Mask"], one.mask_sha256)]
+    for path, name, digest in read:
+        if files[name].digest != digest:
+            raise DataError(f"{path} changed while it was read. Run the same command again once nothing writes to it.")
+    return files
+
+
+def _told(problems: Sequence[Problem]) -> dict[str, Any]:
+    told = [
+        (problem.kind.is_warning, {"kind": str(problem.kind), "file": problem.file, "detail": problem.detail})
+        for problem in problems
+    ]
+    return {
+        "skipped": [one for warning, one in told if not warning],
+        "warnings": [one for warning, one in told if warning],
+    }
+
+
+def _text(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
