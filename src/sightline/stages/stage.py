@@ -12,7 +12,6 @@ from sightline.console import say
 from sightline.errors import ConfigError
 from sightline.tracking import Artifact, Run, Tracker, fingerprint
 
-
 STAGES = {
     "upload": "ingest",
     "data_split": "split",
