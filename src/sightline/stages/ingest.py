@@ -23,7 +23,7 @@ from sightline.layouts import Layout, choose
 from sightline.masks import Mask, pixel_counts
 from sightline.pool import spread
 from sightline.sources import SOURCES, fetch
-from sightline.stages.stage import dataset_name, tracked
+from sightline.stages.stage import dataset_name, tracked, write_text
 from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
 
@@ -230,8 +230,8 @@ def _ingest(
     for sample, one in track(good, "storing", len(good)):
         files |= _stored(run, sample, one)
     record = {"layout": settings["layout"], "images": len(good), **_told([*problems, *found])}
-    files["ingest.json"] = _text(run.scratch / "ingest.json", json.dumps(record, indent=1) + "\n")
-    files["classes.json"] = _text(run.scratch / "classes.json", dataset.classes.to_json())
+    files["ingest.json"] = write_text(run.scratch / "ingest.json", json.dumps(record, indent=1) + "\n")
+    files["classes.json"] = write_text(run.scratch / "classes.json", dataset.classes.to_json())
     files |= dict(zip(["LICENSE.txt"], _license(dataset.root), strict=False))
     run.summary = {"images": len(good), "groups": len({sample.group for sample, _ in good})}
     return run.save(name, "raw_data", files, {"data": settings["data"]["data"], **run.summary})
@@ -292,8 +292,3 @@ def _told(problems: Sequence[Problem]) -> dict[str, Any]:
         "skipped": [one for warning, one in told if not warning],
         "warnings": [one for warning, one in told if warning],
     }
-
-
-def _text(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path

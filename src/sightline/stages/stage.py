@@ -76,3 +76,9 @@ def tracked(
         artifact = work(run)
     say(f"{stage}: saved {artifact.spec} ({len(artifact.files)} files, digest {artifact.digest[:12]})")
     return artifact
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file into a run's scratch folder."""
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path

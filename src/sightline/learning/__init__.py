@@ -1,0 +1,1 @@
+"""Training and measuring: the only folder that imports torch and fastai."""
