@@ -1,0 +1,285 @@
+"""Tables and summaries as rich renderables, for a terminal. Names are text and never markup: they may hold brackets.
+
+A class is shown by a chip, its index on its colour, and so is told by more than colour, in a pipe too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from sightline.classes import ClassMap, parse_color
+from sightline.errors import ConfigError
+from sightline.summary import Counts, Quality, Summary, is_number
+from sightline.table import KEY, Table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+MISSING = "–"
+WIDEST_MATRIX = 12
+"""With more classes than this, what occurs together is listed: a matrix would not fit a terminal."""
+HIDDEN = {"Image", "Mask", "Drive", "PHash", "Published", "Prediction", "confusion", "ignored_share"}
+"""Columns that `render_rows` leaves out unless they are asked for; those per class are left out too."""
+CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
+"""Control characters in a name would drive the terminal."""
+
+Justify = Literal["left", "right", "center"]
+
+
+def render(summary: Summary) -> RenderableType:
+    """The summary as rich renderables: a headline, the classes, what occurs together, the subsets, the worst images."""
+    from rich.console import Group
+
+    return Group(*_parts(summary))
+
+
+def render_rows(table: Table, columns: Sequence[str] | None = None, limit: int | None = 20) -> RichTable:
+    """Rows of a table as a rich table, numbers aligned at the right, missing values as "–".
+
+    Args:
+        table: the rows, already filtered and sorted.
+        columns: which to show, in this order. When left out, all but the wide ones, and one column of chips that
+            tells which classes occur.
+        limit: at most this many rows; None shows all. The caption says how many there are.
+
+    Raises:
+        ConfigError: there is no such column; the text lists those there are.
+    """
+    unknown = [name for name in columns or () if name not in table.columns]
+    if unknown:
+        raise ConfigError(f"There is no column {', '.join(unknown)}. The columns are: {', '.join(table.columns)}.")
+    shown = table.data if limit is None else table.data.slice(0, limit)
+    grid = _grid()
+    cells = []
+    for name in columns if columns is not None else _narrow(table):
+        number = is_number(shown.schema.field(name).type)
+        grid.add_column(_text(name), justify="right" if number else "left", **_wrapping(name))
+        cells.append(_cells(shown[name]))
+    if columns is None and (classes := _classes_of(table)):
+        grid.add_column(_text("Classes"), no_wrap=True)
+        cells.append(_strips(shown, classes))
+    for row in zip(*cells, strict=True):
+        grid.add_row(*row)
+    if len(shown) < len(table):
+        grid.caption = _text(f"{len(shown)} of {len(table)} rows")
+    return grid
+
+
+def _parts(summary: Summary) -> Iterator[RenderableType]:
+    yield _headline(summary)
+    if summary.classes and (rows := _class_table(summary, summary.classes)):
+        yield rows
+    if summary.classes and summary.together is not None:
+        yield _together(summary, summary.classes)
+    if summary.subsets:
+        yield _subset_table(summary)
+    if summary.quality:
+        yield from _quality(summary.quality)
+
+
+def _headline(summary: Summary) -> Text:
+    counts = summary.all
+    rows = _plural(counts.images, "image" if KEY in summary.columns else "row")
+    parts = [rows, *(_plural(n, word) for n, word in ((counts.groups, "group"), (counts.drives, "drive")) if n)]
+    sizes = [f"{width}×{height}" for width, height, _ in summary.sizes]
+    if len(sizes) > 1:
+        sizes = [f"{size} ({images})" for size, (_, _, images) in zip(sizes, summary.sizes, strict=True)]
+    parts += [", ".join(sizes[:3]) + (f" and {len(sizes) - 3} sizes more" if len(sizes) > 3 else "")] if sizes else []
+    return _text(" · ".join(parts), "bold")
+
+
+def _class_table(summary: Summary, classes: ClassMap) -> RichTable | None:
+    """One row a class; columns that say nothing are left out."""
+    counts, quality = summary.all, summary.quality
+    columns = [
+        ("Images", [_count(n) for n in counts.with_class]),
+        (
+            "of all",
+            [_percent(n / counts.images if n is not None and counts.images else None) for n in counts.with_class],
+        ),
+        ("Pixels", [_percent(share) for share in counts.share]),
+        ("IoU", [_number(value) for value in quality.iou] if quality else []),
+    ]
+    told = [(name, values) for name, values in columns if set(values) - {MISSING}]
+    if not told:
+        return None
+    grid = _grid("Classes")
+    _add_class_columns(grid)
+    for name, _ in told:
+        grid.add_column(name, justify="right")
+    for index in range(len(classes)):
+        grid.add_row(*_class_cells(classes, index), *(values[index] for _, values in told))
+    if counts.ignored_share is not None:
+        ignored = [_percent(counts.ignored_share) if name == "Pixels" else "" for name, _ in told]
+        grid.add_row("", _text("ignored", "italic"), *ignored)
+    return grid
+
+
+def _together(summary: Summary, classes: ClassMap) -> RichTable:
+    assert summary.together is not None
+    counts = summary.together.tolist()
+    grid = _grid("Images in which classes occur together")
+    _add_class_columns(grid)
+    if len(classes) > WIDEST_MATRIX:
+        grid.add_column("occurs with (images)")
+        for index, row in enumerate(counts):
+            grid.add_row(*_class_cells(classes, index), _text(_companions(classes, index, row)))
+        return grid
+    for index in range(len(classes)):
+        grid.add_column(_chip(classes, index), justify="right")
+    for index, row in enumerate(counts):
+        grid.add_row(*_class_cells(classes, index), *(str(n) for n in row))
+    return grid
+
+
+def _companions(classes: ClassMap, index: int, row: list[int]) -> str:
+    """The other classes and in how many images each occurs with class `index`, the most frequent first."""
+    others = sorted((-n, classes.names[other]) for other, n in enumerate(row) if other != index and n)
+    return ", ".join(f"{name} {-n}" for n, name in others) or MISSING
+
+
+def _subset_table(summary: Summary) -> RichTable:
+    """Columns are subsets; of each class the images that show it, and its share of the pixels."""
+    grid = _grid("Subsets")
+    _add_class_columns(grid)
+    for name in summary.subsets:
+        grid.add_column(_text(name), justify="right")
+    for word in ("images", "groups", "drives"):
+        values = [getattr(counts, word) for counts in summary.subsets.values()]
+        if set(values) != {None}:
+            grid.add_row("", word, *map(_count, values), end_section=word == "drives")
+    for index in range(len(summary.classes or ())):
+        cells = [_presence(counts, index) for counts in summary.subsets.values()]
+        if summary.classes and set(cells) != {MISSING}:
+            grid.add_row(*_class_cells(summary.classes, index), *cells)
+    return grid
+
+
+def _presence(counts: Counts, index: int) -> str:
+    told = [_count(counts.with_class[index]), _percent(counts.share[index])]
+    return MISSING if set(told) == {MISSING} else f"{told[0]}  {told[1]:>8}"
+
+
+def _quality(quality: Quality) -> Iterator[RenderableType]:
+    yield _text(
+        f"mIoU {_number(quality.miou)} · mean image IoU {_number(quality.mean_image_iou)} · "
+        f"pixel accuracy {_number(quality.pixel_accuracy)}",
+        "bold",
+    )
+    if quality.worst:
+        grid = _grid("Worst images")
+        grid.add_column(KEY, overflow="fold")
+        grid.add_column("mIoU", justify="right")
+        grid.add_column("loss", justify="right")
+        for name, miou, loss in quality.worst:
+            grid.add_row(_text(name), _number(miou), _number(loss))
+        yield grid
+
+
+def _grid(title: str | None = None) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+
+    return RichTable(
+        title=title, title_justify="left", caption_justify="left", box=box.SIMPLE, collapse_padding=True, pad_edge=False
+    )
+
+
+def _add_class_columns(grid: RichTable) -> None:
+    grid.add_column("", no_wrap=True)
+    grid.add_column("Class", overflow="fold")
+
+
+def _class_cells(classes: ClassMap, index: int) -> tuple[Text, Text]:
+    return _chip(classes, index), _text(classes.names[index])
+
+
+def _chip(classes: ClassMap, index: int) -> Text:
+    """The index on the class's colour, in black or white, whichever is easier to read."""
+    return _text(f"{index:>2}", _chip_style(classes.colors[index]))
+
+
+def _chip_style(color: str) -> str:
+    red, green, blue = parse_color(color)
+    return f"{'#000000' if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else '#ffffff'} on {color}"
+
+
+def _classes_of(table: Table) -> ClassMap | None:
+    """The class map, where the table has a presence column for every class."""
+    known = table.classes and set(table.classes.names) <= set(table.columns)
+    return table.classes if known else None
+
+
+def _strips(data: pa.Table, classes: ClassMap) -> list[Text]:
+    """A cell a row: one place a class, the last digit of its index where it occurs and a dot where it does not."""
+    from rich.text import Text
+
+    styles = [_chip_style(color) for color in classes.colors]
+    present = [data[name].to_pylist() for name in classes.names]
+    return [
+        Text.assemble(*((str(i % 10), styles[i]) if value else ("·", "dim") for i, value in enumerate(row)))
+        for row in zip(*present, strict=True)
+    ]
+
+
+def _narrow(table: Table) -> list[str]:
+    """The columns shown when none are asked for."""
+    names = table.classes.names if table.classes else ()
+    hidden = HIDDEN | {f"{name}{end}" for name in names for end in ("", "_share", "_iou")}
+    hidden |= {"Split"} if "Stage" in table.columns else set()
+    return [name for name in table.columns if name not in hidden - {KEY}]
+
+
+def _wrapping(name: str) -> dict[str, Any]:
+    """File names go on in the next line where there is no room; a number cut short ends in an ellipsis."""
+    return {"overflow": "fold"} if name == KEY else {"overflow": "ellipsis", "no_wrap": True}
+
+
+def _cells(column: pa.ChunkedArray) -> list[Text]:
+    values = column.to_pylist()
+    if pa.types.is_floating(column.type):
+        decimals = _decimals(values)
+        return [_text(_number(value, decimals)) for value in values]
+    return [_text(_cell(value)) for value in values]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return MISSING
+    return f"{len(value)} values" if isinstance(value, list) else str(value)
+
+
+def _decimals(values: list[float | None]) -> int:
+    """As many for all of a column, so that its points stand below one another: four digits of the largest value."""
+    largest = max((abs(value) for value in values if value is not None and math.isfinite(value)), default=0)
+    return min(max(3 - math.floor(math.log10(largest)), 1), 8) if largest else 1
+
+
+def _number(value: float | None, decimals: int = 3) -> str:
+    return MISSING if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _count(value: int | None) -> str:
+    return MISSING if value is None else str(value)
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return MISSING
+    return "<0.01 %" if 0 < share < 5e-5 else f"{share:.2%}".replace("%", " %")
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text.translate(CONTROLS), style=style)
