@@ -100,13 +100,12 @@ def make_learner(
     """
     reseed(seed, 0)
     metric = MeanIoU(classes)
-    dls = loaders(train, valid, classes, settings, device_of(settings))
+    dls = loaders(train, valid, classes, settings, device_of(settings.device))
     if settings.recipe == "course":
         learner = _course(dls, classes, settings, metric)
     else:
         model = build(settings, len(classes), begins_pretrained(settings))
-        loss = CrossEntropyDice(classes.ignore_index)
-        learner = vision.Learner(dls, model, loss_func=loss, metrics=[metric])
+        learner = vision.Learner(dls, model, loss_func=loss_of(settings, classes.ignore_index), metrics=[metric])
     learner.remove_cb(vision.ProgressCallback)
     learner.logger = vision.noop  # else it prints a table of its own
     if settings.weights:
@@ -116,7 +115,7 @@ def make_learner(
 
 def _course(dls: Any, classes: ClassMap, settings: Train, metric: MeanIoU) -> Any:
     """The recipe of the W&B course as it stands there; what the masks leave unlabelled is ignored."""
-    loss = vision.CrossEntropyLossFlat(axis=1, ignore_index=classes.ignore_index)
+    loss = loss_of(settings, classes.ignore_index)
     try:
         return vision.unet_learner(
             dls, vision.resnet18, pretrained=begins_pretrained(settings), loss_func=loss, metrics=[metric]
@@ -128,21 +127,26 @@ def _course(dls: Any, classes: ClassMap, settings: Train, metric: MeanIoU) -> An
         ) from error
 
 
+def loss_of(settings: Train, ignore_index: int) -> Any:
+    """The loss of a recipe: logits B×C×h×w and target B×h×w int64 -> a scalar."""
+    if settings.recipe == "course":
+        return vision.CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
+    return CrossEntropyDice(ignore_index)
+
+
 def network_of(learner: Any) -> nn.Module:
     """The network alone, whose weights are kept."""
     model = learner.model
     return model.network if isinstance(model, Segmenter) else model
 
 
-def device_of(settings: Train) -> str:
-    """The device to train on; TrainingError where the one asked for is not there."""
+def device_of(wanted: str) -> str:
+    """cpu, cuda or mps for what `--device` says; TrainingError where the one asked for is not there."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if settings.device == "auto":
-        return next(name for name, found in there.items() if found)
-    if not there[settings.device]:
-        found = ", ".join(name for name, has in there.items() if has)
-        raise TrainingError(f"--device {settings.device} is not to be had here. There is: {found}.")
-    return settings.device
+    found = [name for name, has in there.items() if has]
+    if wanted != "auto" and wanted not in found:
+        raise TrainingError(f"--device {wanted} is not to be had here. There is: {', '.join(found)}.")
+    return found[0] if wanted == "auto" else wanted
 
 
 def reseed(seed: int, epoch: int) -> random.Random:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sightline.config import Config
-from sightline.console import say
+from sightline.console import say, track
 from sightline.errors import ConfigError
+from sightline.table import KEY
 from sightline.tracking import Artifact, Run, Tracker, fingerprint
+
+if TYPE_CHECKING:
+    from sightline.learning.data import Item
+
+JOINED = "eda_table_data_split.parquet"
+"""The EDA table with each row's subset, in a split_data artifact."""
 
 STAGES = {
     "upload": "ingest",
@@ -76,6 +83,17 @@ def tracked(
         artifact = work(run)
     say(f"{stage}: saved {artifact.spec} ({len(artifact.files)} files, digest {artifact.digest[:12]})")
     return artifact
+
+
+def items_of(source: Artifact, stage: str) -> list[tuple[dict[str, Any], Item]]:
+    """The rows of one subset, in the order of their names, with their files, each checked against its digest."""
+    from sightline.learning.data import Item
+
+    rows = sorted((row for row in source.table(JOINED).rows() if row["Stage"] == stage), key=lambda row: row[KEY])
+    return [
+        (row, Item(source.path(row["Image"]), source.path(row["Mask"]), (row["Height"], row["Width"])))
+        for row in track(rows, f"checking {stage} files", len(rows))
+    ]
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any
 from sightline import __version__
 from sightline.classes import ClassMap
 from sightline.config import Config, Train, to_dict
-from sightline.console import say, track
+from sightline.console import say
 from sightline.errors import TrainingError
-from sightline.stages.stage import dataset_name, resolve, tracked, write_text
-from sightline.table import KEY
+from sightline.stages.stage import dataset_name, items_of, resolve, tracked, write_text
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, fingerprint, open_tracker
 
 if TYPE_CHECKING:
     from sightline.learning.data import Item
     from sightline.learning.learner import History
-
-JOINED = "eda_table_data_split.parquet"
 
 
 def train(
@@ -65,17 +62,6 @@ def train(
     model = tracked(tracker, "training", [source], settings, work, force=force, resume=resume)
     shutil.rmtree(folder, ignore_errors=True)
     return model
-
-
-def items_of(source: Artifact, stage: str) -> list[tuple[dict[str, Any], Item]]:
-    """The rows of one subset, in the order of their names, with their files, each checked against its digest."""
-    from sightline.learning.data import Item
-
-    rows = sorted((row for row in source.table(JOINED).rows() if row["Stage"] == stage), key=lambda row: row[KEY])
-    return [
-        (row, Item(source.path(row["Image"]), source.path(row["Mask"]), (row["Height"], row["Width"])))
-        for row in track(rows, f"checking {stage} files", len(rows))
-    ]
 
 
 def _digest(weights: str) -> str:

@@ -1,0 +1,206 @@
+"""Evaluate: a model on one subset, image by image, beside a majority-class baseline."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from sightline.classes import ClassMap
+from sightline.config import Config, Evaluate, to_dict
+from sightline.console import track
+from sightline.errors import DataError, StoreError
+from sightline.learning.metrics import (
+    confusion,
+    interval,
+    iou,
+    majority,
+    majority_confusion,
+    mean_image_iou,
+    miou,
+    pixel_accuracy,
+)
+from sightline.stages.stage import JOINED, dataset_name, items_of, resolve, tracked, write_text
+from sightline.table import KEY, Table
+from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
+
+Row = dict[str, Any]
+
+
+def evaluate(
+    config: Config, tracker: Tracker | None = None, *, model: Artifact | str | None = None, force: bool = False
+) -> Artifact:
+    """Measure a model on the valid subset, or on test when `evaluate.subset` says so.
+
+    Every image of the subset is predicted once, whole and undistorted, in the order of the names; the logits are
+    brought to the mask's own size and compared there.
+
+    Args:
+        config: `evaluate` says on what.
+        tracker: where the run is kept; opened from `config` when left out.
+        model: the model artifact, or its `name:version`; the latest of the dataset when left out.
+        force: do it even when it is up to date.
+
+    Returns:
+        The artifact `NAME_eval`, or `NAME_eval_test` (evaluation): `pred_table.parquet`, `predictions/{stem}.png`,
+        `confusion.csv`, `summary.json`, `classes.json`.
+
+    Raises:
+        DataError: the subset holds no image.
+        StoreError: no such model, or a file of it or of its dataset is damaged.
+    """
+    tracker = tracker or open_tracker(config)
+    name = dataset_name(config, tracker)
+    network = resolve(tracker, model, f"{name}_model")
+    source = _split_of(tracker, network)
+    settings = {"evaluate": to_dict(config.evaluate), "seed": config.seed}
+    work = partial(
+        _evaluate, name=name, network=network, source=source, settings=config.evaluate, seed=config.seed,
+        device=config.train.device,
+    )  # fmt: skip
+    return tracked(tracker, "evaluation", [network, source], settings, work, force=force)
+
+
+def _split_of(tracker: Tracker, network: Artifact) -> Artifact:
+    """The split dataset that the model was trained on."""
+    source = tracker.get(network.metadata["split"])
+    if source.digest != network.json("config.json")["split"]["digest"]:
+        raise StoreError(f"{network.spec} was trained on another split than {source.spec}. Train again with --force.")
+    return source
+
+
+def _evaluate(
+    run: Run, name: str, network: Artifact, source: Artifact, settings: Evaluate, seed: int, device: str
+) -> Artifact:
+    classes = ClassMap.from_dict(network.json("classes.json"))
+    rows = _predict_all(run, network, source, settings.subset, classes, device)
+    matrices = np.array([row["confusion"] for row in rows], np.int64).reshape(-1, len(classes), len(classes))
+    summary = _summary(rows, matrices, classes, settings, seed)
+    summary["baseline"] = _baseline(source, matrices, classes)
+    run.summary = _flat(summary)
+    files: dict[str, StoredFile | Path] = {row["Prediction"]: row.pop("stored") for row in rows}
+    files |= {
+        "pred_table.parquet": _table(rows, classes).write(run.scratch / "pred_table.parquet"),
+        "confusion.csv": write_text(run.scratch / "confusion.csv", _csv(matrices.sum(axis=0), classes)),
+        "summary.json": write_text(run.scratch / "summary.json", json.dumps(summary, indent=1) + "\n"),
+        "classes.json": network.files["classes.json"],
+    }
+    suffix = "_eval" if settings.subset == "valid" else "_eval_test"
+    return run.save(name + suffix, "evaluation", files, {"model": network.spec, "split": source.spec, **run.summary})
+
+
+def _predict_all(
+    run: Run, network: Artifact, source: Artifact, subset: str, classes: ClassMap, device: str
+) -> list[Row]:
+    from sightline.learning.inference import Predictor
+
+    items = items_of(source, subset)
+    if not items:
+        raise DataError(
+            f"{source.spec} has no {subset} subset. Split again with --test-folds, or measure another --subset."
+        )
+    settings = network.json("config.json")["train"]
+    predictor = Predictor(network.path("weights.safetensors"), settings, classes, device)
+    rows = []
+    for row, item in track(items, f"predicting {subset}", len(items)):
+        target, prediction, loss = predictor.measure(item)
+        path = run.scratch / "prediction.png"
+        Image.fromarray(prediction).save(path, format="PNG")
+        counts = confusion(target, prediction, len(classes), classes.ignore_index)
+        rows.append({**_row(row, counts, loss, classes), "stored": run.store(path)})
+    return rows
+
+
+def _row(row: Mapping[str, Any], counts: NDArray[np.int64], loss: float, classes: ClassMap) -> Row:
+    """One row of the prediction table."""
+    return {
+        KEY: row[KEY],
+        "Group": row["Group"],
+        "Prediction": f"predictions/{PurePosixPath(row[KEY]).stem}.png",
+        "loss": loss,
+        "miou": _defined(miou(counts)),
+        "pixel_accuracy": _defined(pixel_accuracy(counts)),
+        **{f"{name}_iou": value for name, value in _per_class(counts, classes).items()},
+        "confusion": counts.ravel().tolist(),
+    }
+
+
+def _summary(
+    rows: Sequence[Row], matrices: NDArray[np.int64], classes: ClassMap, settings: Evaluate, seed: int
+) -> dict[str, Any]:
+    """The numbers of the whole subset; every one can be had again from the prediction table."""
+    total, groups = matrices.sum(axis=0), [row["Group"] for row in rows]
+    bounds = interval(matrices, groups, settings.resamples, seed)
+    return {
+        "subset": settings.subset,
+        "images": len(rows),
+        "groups": len(set(groups)),
+        "final_loss": sum(row["loss"] for row in rows) / len(rows),
+        "final_miou": _defined(miou(total)),
+        "final_iou": _per_class(total, classes),
+        "mean_image_iou": _defined(mean_image_iou(matrices)),
+        "pixel_accuracy": _defined(pixel_accuracy(total)),
+        "interval": bounds.to_dict(classes.names),
+    }
+
+
+def _baseline(source: Artifact, matrices: NDArray[np.int64], classes: ClassMap) -> dict[str, Any]:
+    """What always answering the most frequent class of the train subset would score on the same images."""
+    train = [row for row in source.table(JOINED).rows() if row["Stage"] == "train"]
+    pixels = [sum(row[f"{name}_share"] * row["Width"] * row["Height"] for row in train) for name in classes.names]
+    best = majority(pixels)
+    counts = majority_confusion(matrices.sum(axis=(0, 2)), best)
+    return {
+        "class": classes.names[best],
+        "miou": _defined(miou(counts)),
+        "pixel_accuracy": _defined(pixel_accuracy(counts)),
+        "iou": _per_class(counts, classes),
+    }
+
+
+def _flat(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary as the tracker keeps it: `final_loss`, `final_miou`, `final_<class>_iou` …"""
+    numbers = {key: summary[key] for key in ("final_loss", "final_miou", "mean_image_iou", "pixel_accuracy")}
+    numbers |= {f"final_{name}_iou": value for name, value in summary["final_iou"].items()}
+    bounds = summary["interval"]["miou"]
+    if bounds:
+        numbers |= {"final_miou_low": bounds[0], "final_miou_high": bounds[1]}
+    numbers |= {"baseline_miou": summary["baseline"]["miou"]}
+    told = {key: value for key, value in numbers.items() if value is not None}
+    return {"subset": summary["subset"], "images": summary["images"], **told}
+
+
+def _table(rows: Sequence[Row], classes: ClassMap) -> Table:
+    fields = [(KEY, pa.string()), ("Group", pa.string()), ("Prediction", pa.string()), ("loss", pa.float64())]
+    fields += [("miou", pa.float64()), ("pixel_accuracy", pa.float64())]
+    fields += [(f"{name}_iou", pa.float64()) for name in classes.names]
+    fields += [("confusion", pa.list_(pa.int64()))]
+    return Table(pa.Table.from_pylist(list(rows), pa.schema(fields)), classes)
+
+
+def _csv(counts: NDArray[np.int64], classes: ClassMap) -> str:
+    import csv
+    import io
+
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["Target", *classes.names])
+    table.writerows([name, *row] for name, row in zip(classes.names, counts.tolist(), strict=True))
+    return text.getvalue()
+
+
+def _per_class(counts: NDArray[np.int64], classes: ClassMap) -> dict[str, float | None]:
+    return {name: _defined(value) for name, value in zip(classes.names, iou(counts).tolist(), strict=True)}
+
+
+def _defined(value: float) -> float | None:
+    """None for what is undefined: JSON and Parquet have a word for it."""
+    return None if math.isnan(value) else value
