@@ -3,9 +3,14 @@
 artifact.py  an artifact's version and its files
 blobs.py     files stored once, by their sha256, and checked when read
 records.py   the run records: job type, status, summary; what a killed run left behind
+lineage.py   which runs read and wrote which versions
+plain.py     settings and numbers as plain JSON data
+disk.py      what goes wrong with the disk, as errors
 tracker.py   the tracker that stages talk to
 trackio.py   metrics, artifact versions and lineage kept by trackio (the default)
-none.py      the same, kept in memory for tests and scripts
+library.py   the trackio library, pointed at the store's folder
+dashboard.py trackio's dashboard on a store
+none.py      the same as trackio.py, kept in memory for tests and scripts
 """
 
 from __future__ import annotations
@@ -14,10 +19,11 @@ from pathlib import Path
 
 from sightline.config import Config
 from sightline.tracking.artifact import Artifact, StoredFile
+from sightline.tracking.lineage import Link
 from sightline.tracking.records import RunRecord
 from sightline.tracking.tracker import Backend, Run, Tracker, fingerprint
 
-__all__ = ["Artifact", "Backend", "Run", "RunRecord", "StoredFile", "Tracker", "fingerprint", "open_tracker"]
+__all__ = ["Artifact", "Backend", "Link", "Run", "RunRecord", "StoredFile", "Tracker", "fingerprint", "open_tracker"]
 
 
 def open_tracker(config: Config) -> Tracker:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from sightline.errors import StoreError
 from sightline.table import Table
 from sightline.tracking.blobs import BlobStore
+
+NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,31 @@ class Artifact:
         """Check every file; StoreError at the first that is missing or damaged."""
         for path in self.files:
             self.path(path)
+
+
+def check_name(name: str) -> None:
+    """StoreError unless an artifact may be called so: letters, digits, `.`, `_` and `-`, as trackio has it."""
+    if not NAME.fullmatch(name):
+        raise StoreError(f"An artifact cannot be called {name!r}: use letters, digits, dots, hyphens and underscores.")
+
+
+def check_paths(paths: Iterable[str]) -> None:
+    """StoreError unless each path is a plain relative one, with `/` between folders, and none is a folder of another.
+
+    The rules are trackio's, which would drop or refuse such files; whoever lays an artifact's files out in a folder
+    can rely on it that none leaves that folder.
+    """
+    known = set(paths)
+    for path in sorted(known):
+        parts = path.split("/")
+        if not set(parts).isdisjoint(("", ".", "..")) or re.search(r"\\|\0|^[A-Za-z]:|[\ud800-\udfff]", path):
+            raise StoreError(
+                f"An artifact cannot hold a file at {path!r}: a path inside it is relative, without '..', '.', "
+                "backslashes, drive letters or characters that are not Unicode."
+            )
+        folders = ("/".join(parts[:end]) for end in range(1, len(parts)))
+        if clash := next((folder for folder in folders if folder in known), None):
+            raise StoreError(f"An artifact cannot hold both a file {clash!r} and files in a folder of that name.")
 
 
 def manifest_digest(files: Mapping[str, StoredFile]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sightline.tracking.artifact import StoredFile, manifest_digest
+from sightline.tracking.lineage import Link
 from sightline.tracking.tracker import Version
 
 
@@ -15,15 +16,20 @@ class MemoryBackend:
     def __init__(self, project: str) -> None:
         self.blob_folder = f"blobs/{project}"
         self.metrics: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-        self.links: list[tuple[str, str, str]] = []
+        self._links: dict[Link, None] = {}
+        self._job_types: dict[str, str] = {}
         self._versions: dict[str, list[Version]] = {}
         self._latest: dict[str, int] = {}
 
     def start(self, run_id: str, run_name: str, job_type: str, config: Mapping[str, Any]) -> None:
         self.metrics.setdefault(run_id, [])
+        self._job_types[run_id] = job_type
 
     def log(self, run_id: str, run_name: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-        self.metrics[run_id].extend(rows)
+        kept = self.metrics[run_id]
+        for step, row in rows:
+            if not any((step, row.keys()) == (known, before.keys()) for known, before in kept):
+                kept.append((step, row))
 
     def last_step(self, run_id: str, run_name: str) -> int:
         return max((step for step, _ in self.metrics.get(run_id, [])), default=0)
@@ -39,16 +45,23 @@ class MemoryBackend:
     ) -> Version:
         digest = manifest_digest(files)
         known = self._versions.setdefault(name, [])
-        same = next((version for version in known if version.digest == digest), None)
-        if same is None:
-            same = Version(name, kind, len(known), digest, dict(files), dict(metadata), ())
-            known.append(same)
-        self._latest[name] = same.version
-        self.links.append((run_id, "output", f"{name}:v{same.version}"))
-        return self.find(name, f"v{same.version}") or same
+        number = next((version.version for version in known if version.digest == digest), len(known))
+        if number == len(known):
+            known.append(Version(name, kind, number, digest, dict(files), dict(metadata), ()))
+        elif metadata:
+            known[number] = known[number]._replace(metadata=dict(metadata))
+        self._latest[name] = number
+        self._link(run_id, run_name, "output", f"{name}:v{number}")
+        return known[number]._replace(aliases=("latest",))
+
+    def set_latest(self, name: str, version: int) -> None:
+        self._latest[name] = version
 
     def link_input(self, run_id: str, run_name: str, name: str, version: int) -> None:
-        self.links.append((run_id, "input", f"{name}:v{version}"))
+        self._link(run_id, run_name, "input", f"{name}:v{version}")
+
+    def links(self) -> list[Link]:
+        return list(self._links)
 
     def find(self, name: str, spec: str) -> Version | None:
         for version in self._versions.get(name, []):
@@ -64,3 +77,6 @@ class MemoryBackend:
             for version in known
             if (found := self.find(name, f"v{version.version}")) is not None
         ]
+
+    def _link(self, run_id: str, run_name: str, direction: Literal["input", "output"], artifact: str) -> None:
+        self._links[Link(run_id, run_name, self._job_types[run_id], direction, artifact)] = None

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from sightline import __version__
 from sightline.errors import StoreError
-from sightline.tracking.artifact import Artifact, StoredFile
+from sightline.tracking.artifact import Artifact, StoredFile, check_name, check_paths
 from sightline.tracking.blobs import BlobStore
-from sightline.tracking.records import INTERRUPTED, RunBook, RunRecord
+from sightline.tracking.disk import full_disk, is_full_disk
+from sightline.tracking.lineage import Link, connected
+from sightline.tracking.plain import plain, scalar
+from sightline.tracking.records import DISK_FULL, INTERRUPTED, RunBook, RunRecord
+
+LISTED = 20
+"""At most so many artifacts are listed in an error."""
 
 
 class Version(NamedTuple):
@@ -41,7 +45,7 @@ class Backend(Protocol):
         """Make the run known, with its settings."""
 
     def log(self, run_id: str, run_name: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-        """Keep metrics, each row with its step."""
+        """Keep metrics, each row with its step; a row of a step and of names that the run has already is left out."""
 
     def last_step(self, run_id: str, run_name: str) -> int:
         """The highest step that was kept for the run; 0 before the first."""
@@ -57,8 +61,14 @@ class Backend(Protocol):
     ) -> Version:
         """Keep a version as this run's output; equal content gives the version there is. `latest` points at it."""
 
+    def set_latest(self, name: str, version: int) -> None:
+        """Let `latest` point at this version."""
+
     def link_input(self, run_id: str, run_name: str, name: str, version: int) -> None:
         """Note that the run reads this version."""
+
+    def links(self) -> list[Link]:
+        """Every link between a run and a version, oldest first."""
 
     def find(self, name: str, spec: str) -> Version | None:
         """The version called `v3`, `latest` or by another alias."""
@@ -81,7 +91,7 @@ class Tracker:
         self.project = project
         self.backend = backend
         self.blobs = BlobStore(store / backend.blob_folder, store / "checked.json")
-        self._book = RunBook(store)
+        self._book = RunBook(store, backend.blob_folder)
 
     def runs(self) -> list[RunRecord]:
         """Every run, oldest first."""
@@ -101,20 +111,39 @@ class Tracker:
         found = self.backend.find(name, version or "latest")
         if found is None:
             known = sorted({f"{v.name}:v{v.version}" for v in self.backend.versions()})
+            more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
             raise StoreError(
-                f"There is no artifact {spec} in {self.store}. There are: {', '.join(known) or 'none yet'}. "
+                f"There is no artifact {spec} in {self.store}. "
+                f"There are: {', '.join(known[:LISTED]) or 'none yet'}{more}. "
                 "`sightline run` makes them all, in order."
             )
         return self._artifact(found)
 
+    def lineage(self, spec: str) -> list[Link]:
+        """What the artifact came from and what came of it: every link to a run that can be reached from it.
+
+        Args:
+            spec: as for `get`.
+
+        Returns:
+            Links of runs and artifact versions, in the order in which they were made. From a report they lead back,
+            output by input, to the raw data; runs beside the way (another training on the same split) are among them.
+
+        Raises:
+            StoreError: there is no such artifact.
+        """
+        return connected(self.backend.links(), self.get(spec).spec)
+
     def up_to_date(self, job_type: str, fingerprint: str) -> Artifact | None:
-        """The artifact of a finished run with this fingerprint, where all its files are still there."""
+        """The artifact of a finished run with this fingerprint, where all its files are still there and intact.
+
+        `latest` points at it afterwards, as if the run had been done again.
+        """
         for record in reversed(self.runs()):
             if (record.job_type, record.fingerprint, record.status) == (job_type, fingerprint, "finished"):
                 with contextlib.suppress(StoreError):
-                    artifact = self.get(record.outputs[-1])
-                    artifact.check()
-                    return artifact
+                    if artifact := self._answer(record):
+                        return artifact
         return None
 
     @contextlib.contextmanager
@@ -128,31 +157,42 @@ class Tracker:
             config: its settings, as plain data.
             fingerprint: of `fingerprint`, to find it again.
             resume: go on with the last run of the same fingerprint, if that one was broken off.
+
+        Raises:
+            StoreError: a run of the same fingerprint is under way, or the disk is full. What the block raises passes
+                through.
         """
-        run = Run(self, self._begin(job_type, config, fingerprint, resume))
+        run = Run(self, self._book.begin(job_type, fingerprint, plain(config), resume=resume))
         try:
-            self.backend.start(run.id, run.name, job_type, config)
+            self.backend.start(run.id, run.name, job_type, run.record.config)
             yield run
             run._keep_summary()
+            run.record = self._book.end(run.record, "finished")
         except BaseException as error:
-            self._book.end(run.record, "failed", _reason(error))
-            if _is_full_disk(error):
-                raise StoreError(
-                    f"The disk of {self.store} is full. Free some space and run the same command again."
-                ) from error
+            self._fail(run, error)
             raise
-        self.blobs.remember(run.scratch)
-        run.record = self._book.end(run.record, "finished")
+        finally:
+            self.blobs.remember()
 
-    def _begin(self, job_type: str, config: Mapping[str, Any], fingerprint: str, resume: bool) -> RunRecord:
-        same = [record for record in self.runs() if fingerprint and record.fingerprint == fingerprint]
-        busy = [record.name for record in same if record.status == "running"]
-        if busy:
-            raise StoreError(f"The run {busy[0]} is doing just this at the moment. Wait for it, or stop it.")
-        broken_off = [record for record in same if record.job_type == job_type and record.resumable]
-        if resume and broken_off:
-            return self._book.resume(broken_off[-1])
-        return self._book.begin(job_type, fingerprint, config)
+    def _fail(self, run: Run, error: BaseException) -> None:
+        full = is_full_disk(error)
+        with contextlib.suppress(OSError):  # no room even for the record: the next process closes it as killed
+            run.record = self._book.end(run.record, "failed", DISK_FULL if full else _reason(error))
+        if full:
+            raise full_disk(self.store) from error
+
+    def _answer(self, record: RunRecord) -> Artifact | None:
+        """The last artifact of a finished run, its files checked; None where another has taken its name."""
+        if not record.outputs:
+            return None
+        artifact = self.get(record.outputs[-1])
+        if artifact.digest != record.digests.get(artifact.spec):
+            return None
+        artifact.check()
+        self.blobs.remember()
+        if "latest" not in artifact.aliases:
+            self.backend.set_latest(artifact.name, artifact.version)
+        return self.get(artifact.spec)
 
     def _artifact(self, version: Version) -> Artifact:
         return Artifact(*version, blobs=self.blobs)
@@ -165,7 +205,7 @@ class Run:
         self.tracker = tracker
         self.record = record
         self.summary: dict[str, Any] = {}
-        """Final numbers; they go into the record and, as the last metrics, to the backend."""
+        """Final numbers; they go into the record and, as metrics of the last step, to the backend."""
 
     @property
     def id(self) -> str:
@@ -188,18 +228,24 @@ class Run:
         return self.tracker.backend.last_step(self.id, self.name)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Keep numbers of one step."""
-        self.tracker.backend.log(self.id, self.name, [(step, metrics)])
+        """Keep numbers of one step. The same names at the same step are kept once: a run that goes on may repeat it."""
+        self.tracker.backend.log(self.id, self.name, [(step, {name: scalar(value) for name, value in metrics.items()})])
 
     def use(self, artifact: Artifact) -> Artifact:
-        """Note that this run reads the artifact."""
+        """Note that this run reads the artifact; StoreError where it is none of this tracker's."""
+        if self.tracker.get(artifact.spec).digest != artifact.digest:
+            raise StoreError(f"The artifact {artifact.spec} comes from another store than {self.tracker.store}.")
         self.tracker.backend.link_input(self.id, self.name, artifact.name, artifact.version)
-        self._note(inputs=(*self.record.inputs, artifact.spec))
+        self._note(artifact, inputs=_with(self.record.inputs, artifact.spec))
         return artifact
 
     def store(self, path: Path) -> StoredFile:
-        """Keep a file's content: one inside `scratch` is moved, any other is copied."""
-        inside = path.is_relative_to(self.scratch)
+        """Keep a file's content: one inside `scratch` is moved, any other is copied.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        inside = path.resolve().is_relative_to(self.scratch.resolve()) and not path.is_symlink()
         return StoredFile(*self.tracker.blobs.put(path, self.scratch, move=inside))
 
     def save(
@@ -212,34 +258,47 @@ class Run:
             kind: its type.
             files: path inside it -> a file, or one that is stored already (no second copy).
             metadata: small facts; not part of the digest.
+
+        Raises:
+            StoreError: a name or a path that an artifact cannot have, a file that cannot be read, or artifacts of that
+                name are of another type.
         """
+        check_name(name)
+        check_paths(files)
+        known = self.tracker.backend.find(name, "latest")
+        if known and known.type != kind:
+            raise StoreError(
+                f"The artifact {name} is of the type {known.type}, not {kind}. Give this one another name."
+            )
         stored = {path: file if isinstance(file, StoredFile) else self.store(file) for path, file in files.items()}
-        version = self.tracker.backend.commit(self.id, self.name, name, kind, stored, metadata or {})
+        version = self.tracker.backend.commit(self.id, self.name, name, kind, stored, plain(metadata or {}))
         artifact = self.tracker._artifact(version)
-        self._note(outputs=(*self.record.outputs, artifact.spec))
+        self._note(artifact, outputs=_with(self.record.outputs, artifact.spec))
         return artifact
 
-    def _note(self, **changes: Any) -> None:
-        self.record = self.tracker._book.update(dataclasses.replace(self.record, **changes))
+    def _note(self, artifact: Artifact, **sides: Any) -> None:
+        """Write the inputs or the outputs into the record, and the digest of the new one."""
+        digests = {**self.record.digests, artifact.spec: artifact.digest}
+        self.record = self.tracker._book.update(dataclasses.replace(self.record, digests=digests, **sides))
 
     def _keep_summary(self) -> None:
-        numbers = {key: value for key, value in self.summary.items() if isinstance(value, int | float)}
+        summary = plain(self.summary)
+        numbers = {key: value for key, value in summary.items() if isinstance(value, int | float)}
         if numbers:
-            self.log(numbers, self.last_step + 1)
-        self._note(summary=dict(self.summary))
+            self.log(numbers, self.last_step)
+        self.record = self.tracker._book.update(dataclasses.replace(self.record, summary=summary))
 
 
 def fingerprint(job_type: str, inputs: Sequence[Artifact], config: Mapping[str, Any]) -> str:
     """sha256 over what decides a run's outcome: the job, its inputs by digest, its settings, Sightline's version."""
-    parts = [__version__, job_type, [[artifact.name, artifact.digest] for artifact in inputs], config]
+    parts = [__version__, job_type, [[artifact.name, artifact.digest] for artifact in inputs], plain(config)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _with(specs: tuple[str, ...], spec: str) -> tuple[str, ...]:
+    """The specs with this one at the end, each once."""
+    return (*(known for known in specs if known != spec), spec)
 
 
 def _reason(error: BaseException) -> str:
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or (
-        isinstance(error, sqlite3.OperationalError) and "full" in str(error)
-    )

@@ -7,16 +7,36 @@ is stored already. The version is pinned for that reason.
 
 from __future__ import annotations
 
-import os
+import hashlib
+import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from sightline.errors import ConfigError, StoreError
 from sightline.tracking.artifact import StoredFile
+from sightline.tracking.dashboard import serve
+from sightline.tracking.disk import writing
+from sightline.tracking.library import pointed_at
+from sightline.tracking.lineage import Link
 from sightline.tracking.records import now
 from sightline.tracking.tracker import Version
+
+__all__ = ["TrackioBackend", "serve"]
+
+PAGE = 5000
+"""Links read at a time; trackio gives at most 10 000 rows of a query."""
+
+LINKS = """
+SELECT l.id, l.run_id, l.run_name, l.direction, a.name, v.version
+FROM run_artifact_links l
+JOIN artifact_versions v ON v.id = l.artifact_version_id JOIN artifacts a ON a.id = v.artifact_id
+WHERE l.id > {after} ORDER BY l.id LIMIT {page}
+"""
+
+_turn = threading.RLock()
 
 
 class TrackioBackend:
@@ -32,16 +52,28 @@ class TrackioBackend:
         self.project = project
         self.blob_folder = f"{folder.name}/artifacts/{project}/blobs"
 
+    @property
+    def database(self) -> Path:
+        """trackio's database of this project, whether it is there or not."""
+        return self.folder / f"{self.project}.db"
+
     def start(self, run_id: str, run_name: str, job_type: str, config: Mapping[str, Any]) -> None:
-        if self.last_step(run_id, run_name) == 0:
-            described = {**config, "job_type": job_type, "_Created": now(), "_Group": job_type, "_Username": None}
-            with self._storage() as storage:
+        described = {**config, "job_type": job_type, "_Created": now(), "_Group": job_type, "_Username": None}
+        with self._storage() as storage:
+            _check_project(storage, self.project)
+            if storage.get_max_step_for_run(self.project, run_name, run_id=run_id) is None:
                 storage.bulk_log(self.project, run_name, [{"started": 1}], steps=[0], config=described, run_id=run_id)
 
     def log(self, run_id: str, run_name: str, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-        steps, metrics = [step for step, _ in rows], [dict(row) for _, row in rows]
         with self._storage() as storage:
-            storage.bulk_log(self.project, run_name, metrics, steps=steps, run_id=run_id)
+            storage.bulk_log(
+                self.project,
+                run_name,
+                [dict(row) for _, row in rows],
+                steps=[step for step, _ in rows],
+                log_ids=[_log_id(run_id, step, row) for step, row in rows],
+                run_id=run_id,
+            )
 
     def last_step(self, run_id: str, run_name: str) -> int:
         with self._storage() as storage:
@@ -56,14 +88,13 @@ class TrackioBackend:
         files: Mapping[str, StoredFile],
         metadata: Mapping[str, Any],
     ) -> Version:
-        manifest = [{"path": path, "digest": file.digest, "size": file.size} for path, file in files.items()]
         with self._storage() as storage:
             record = storage.commit_artifact_version(
                 project=self.project,
                 name=name,
                 type=kind,
                 description=None,
-                manifest=manifest,
+                manifest=[{"path": path, "digest": file.digest, "size": file.size} for path, file in files.items()],
                 metadata=dict(metadata),
                 aliases=[],
                 run_name=run_name,
@@ -72,23 +103,45 @@ class TrackioBackend:
             storage.reassign_alias(self.project, record["artifact_id"], "latest", record["version_id"])
             return _version(storage.get_artifact_manifest(self.project, name, f"v{record['version']}"))
 
+    def set_latest(self, name: str, version: int) -> None:
+        with self._storage() as storage:
+            record = storage.get_artifact_manifest(self.project, name, f"v{version}")
+            storage.reassign_alias(self.project, record["artifact_id"], "latest", record["version_id"])
+
     def link_input(self, run_id: str, run_name: str, name: str, version: int) -> None:
         with self._storage() as storage:
             record = storage.get_artifact_manifest(self.project, name, f"v{version}")
             storage.insert_run_artifact_link(self.project, run_name, run_id, record["version_id"], "input")
 
+    def links(self) -> list[Link]:
+        links: list[Link] = []
+        with self._storage() as storage:
+            rows = _pages(storage, self.project) if self.database.exists() else iter(())
+            job_types: dict[str, str] = {}
+            for row in rows:
+                run_id, run_name = row["run_id"], row["run_name"]
+                if run_id not in job_types:
+                    config = storage.get_run_config(self.project, run_name, run_id=run_id) or {}
+                    job_types[run_id] = config.get("job_type", "")
+                artifact = f"{row['name']}:v{row['version']}"
+                links.append(Link(run_id, run_name, job_types[run_id], row["direction"], artifact))
+        return links
+
     def find(self, name: str, spec: str) -> Version | None:
         with self._storage() as storage:
-            record = storage.get_artifact_manifest(self.project, name, spec)
+            try:
+                record = storage.get_artifact_manifest(self.project, name, spec)
+            except OverflowError:  # a version beyond SQLite's integers
+                return None
             return _version(record) if record else None
 
     def versions(self) -> list[Version]:
         with self._storage() as storage:
-            names = [
+            names = sorted(
                 (artifact["name"], version["version"])
                 for artifact in storage.list_artifacts(self.project)
-                for version in reversed(artifact["versions"])
-            ]
+                for version in artifact["versions"]
+            )
             return [_version(storage.get_artifact_manifest(self.project, name, f"v{n}")) for name, n in names]
 
     def lineage(self, name: str, version: int) -> dict[str, Any]:
@@ -99,34 +152,36 @@ class TrackioBackend:
 
     @contextmanager
     def _storage(self) -> Iterator[Any]:
-        """trackio's storage layer, pointed at this folder for the length of the block."""
-        modules = _modules()
-        before = [
-            {name: getattr(module, name) for name in _paths(self.folder) if hasattr(module, name)} for module in modules
-        ]
-        try:
-            _point(modules, [_paths(self.folder)] * len(modules))
-            yield modules[1].SQLiteStorage
-        finally:
-            _point(modules, before)
+        """trackio's storage layer, pointed at this folder for the length of the block; its errors as StoreError."""
+        with _turn, writing(self.folder), pointed_at(self.folder) as storage:
+            try:
+                yield storage
+            except sqlite3.Error as error:
+                raise StoreError(
+                    f"trackio's database {self.database} cannot be used: {error}. If it is locked, wait for the "
+                    "program that holds it. If it is damaged, put a copy in its place, or move it away: runs and "
+                    "artifacts then begin anew."
+                ) from error
 
 
-def _modules() -> tuple[ModuleType, ModuleType]:
-    """trackio's modules that hold its folder. Importing them does not touch the settings of the hub library."""
-    from trackio import sqlite_storage, utils
-
-    return utils, sqlite_storage
-
-
-def _paths(folder: Path) -> dict[str, Path]:
-    return {"TRACKIO_DIR": folder, "MEDIA_DIR": folder / "media", "ARTIFACTS_DIR": folder / "artifacts"}
+def _check_project(storage: Any, project: str) -> None:
+    try:
+        storage.validate_project_name(project)
+    except ValueError as error:
+        raise ConfigError(f"The setting `project`: {error}") from None
 
 
-def _point(modules: Sequence[ModuleType], paths: Sequence[Mapping[str, Path]]) -> None:
-    for module, values in zip(modules, paths, strict=True):
-        for name, value in values.items():
-            if hasattr(module, name):
-                setattr(module, name, value)
+def _log_id(run_id: str, step: int, row: Mapping[str, Any]) -> str:
+    """The row's own name in trackio's database, which keeps the first of a name."""
+    names = hashlib.sha256("\n".join(sorted(row)).encode()).hexdigest()[:16]
+    return f"{run_id}-{step}-{names}"
+
+
+def _pages(storage: Any, project: str) -> Iterator[dict[str, Any]]:
+    after = 0
+    while rows := storage.query_project(project, LINKS.format(after=after, page=PAGE))["rows"]:
+        yield from rows
+        after = rows[-1]["id"]
 
 
 def _version(record: Mapping[str, Any]) -> Version:
@@ -139,11 +194,3 @@ def _version(record: Mapping[str, Any]) -> Version:
         record["metadata"] or {},
         tuple(sorted(record["aliases"])),
     )
-
-
-def serve(folder: Path, project: str, host: str, port: int | None) -> None:
-    """trackio's dashboard on this folder, until interrupted."""
-    os.environ["TRACKIO_DIR"] = str(folder)
-    import trackio
-
-    trackio.show(project=project, host=host, server_port=port, open_browser=False)

@@ -1,0 +1,71 @@
+"""trackio's dashboard on a store, in the browser."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+from sightline.console import say
+from sightline.errors import ConfigError, StoreError
+from sightline.tracking.library import pointed_at
+
+PORT = 7860
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def serve(folder: Path, project: str, host: str = "127.0.0.1", port: int | None = None) -> None:
+    """Serve trackio's dashboard until interrupted (Ctrl-C).
+
+    It can be looked at, not written to: the link with a write token that trackio would give is not given away.
+
+    Args:
+        folder: trackio's own folder, `trackio` in the store.
+        project: the project to open.
+        host: address to listen at.
+        port: port to listen at; 7860 or, where that is taken, any free one when left out. 0: any free one.
+
+    Raises:
+        StoreError: there is nothing to show yet.
+        ConfigError: the port is taken, or the host is none of this machine's.
+    """
+    if not (folder / f"{project}.db").is_file():
+        raise StoreError(f"There are no runs of the project {project} in {folder.parent}. `sightline run` makes some.")
+    with _listen(host, port) as listener, pointed_at(folder):
+        address = f"[{host}]" if ":" in host else host
+        say(f"The dashboard: http://{address}:{listener.getsockname()[1]}/?project={project} (Ctrl-C ends it)")
+        _run(_app(host), listener)
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if port is None:
+        with contextlib.suppress(OSError):
+            return socket.create_server((host, PORT), family=family)
+    try:
+        return socket.create_server((host, port or 0), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot listen at {host}, port {port or 0}: {error.strerror or error}. "
+            "Is a dashboard open already? Give another --port, or none to take a free one."
+        ) from None
+
+
+def _app(host: str) -> Any:
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from trackio.frontend_config import BUNDLED_FRONTEND_DIR
+    from trackio.server import build_starlette_app_only
+
+    app, _write_token = build_starlette_app_only(frontend_dir=str(BUNDLED_FRONTEND_DIR))
+    if host in LOOPBACK:  # a page from elsewhere cannot read it under a name that it has pointed at this machine
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
+    return app
+
+
+def _run(app: Any, listener: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
