@@ -1,3 +1,108 @@
-"""Sightline: from a folder of labelled road images to a trustworthy, reported segmentation baseline."""
+"""Sightline: from a folder of labelled road images to a trustworthy, reported segmentation baseline.
+
+The public names, each imported when it is first used: importing `sightline` imports neither torch nor fastai.
+
+    import sightline
+
+    config = sightline.load_config(overrides={"data": "photos", "epochs": 5})
+    walk = sightline.run(config)                      # every stage, or one by one:
+    raw = sightline.ingest(config)
+    split = sightline.split(config, raw=raw)
+    model = sightline.train(config, split=split)
+    evaluation = sightline.evaluate(config, model=model)
+    page = sightline.report(config, evaluation=evaluation)
+    print(evaluation.table("pred_table.parquet").to_pandas())
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sightline.classes import ROAD_SCENE, ClassMap
+    from sightline.config import Config, load_config
+    from sightline.errors import (
+        ConfigError,
+        DataError,
+        SightlineError,
+        SourceError,
+        SplitError,
+        StoreError,
+        TrainingError,
+    )
+    from sightline.stages.evaluate import evaluate
+    from sightline.stages.ingest import ingest
+    from sightline.stages.pipeline import Walk, run
+    from sightline.stages.report import report
+    from sightline.stages.split import split
+    from sightline.stages.train import train
+    from sightline.synth import draw_scene, make_dataset
+    from sightline.table import Table
+    from sightline.tracking import Artifact, Tracker, open_tracker
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "sightline.classes": ("ROAD_SCENE", "ClassMap"),
+    "sightline.config": ("Config", "load_config"),
+    "sightline.errors": (
+        "ConfigError",
+        "DataError",
+        "SightlineError",
+        "SourceError",
+        "SplitError",
+        "StoreError",
+        "TrainingError",
+    ),
+    "sightline.stages.evaluate": ("evaluate",),
+    "sightline.stages.ingest": ("ingest",),
+    "sightline.stages.pipeline": ("Walk", "run"),
+    "sightline.stages.report": ("report",),
+    "sightline.stages.split": ("split",),
+    "sightline.stages.train": ("train",),
+    "sightline.synth": ("draw_scene", "make_dataset"),
+    "sightline.table": ("Table",),
+    "sightline.tracking": ("Artifact", "Tracker", "open_tracker"),
+}
+
+__all__ = [
+    "ROAD_SCENE",
+    "Artifact",
+    "ClassMap",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "SightlineError",
+    "SourceError",
+    "SplitError",
+    "StoreError",
+    "Table",
+    "Tracker",
+    "TrainingError",
+    "Walk",
+    "__version__",
+    "draw_scene",
+    "evaluate",
+    "ingest",
+    "load_config",
+    "make_dataset",
+    "open_tracker",
+    "report",
+    "run",
+    "split",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

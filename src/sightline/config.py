@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from sightline.errors import ConfigError
 
 CONFIG_FILE = "sightline.yaml"
-STRICT = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
+STRICT = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True, defer_build=True)  # --help is quick
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -238,6 +238,23 @@ def commented_yaml() -> str:
         lines += ["", f"{name}:  # {about}"]
         lines += [line for setting in settings_of(section) for line in _yaml_lines(setting, "  ")]
     return "\n".join(lines) + "\n"
+
+
+def write_commented(folder: Path | None = None, *, force: bool = False) -> Path:
+    """Write `commented_yaml` as `sightline.yaml` into a folder, the working directory when left out.
+
+    Raises:
+        ConfigError: there is one already and `force` is not set, or it cannot be written.
+    """
+    path = (folder or Path()) / CONFIG_FILE
+    if path.exists() and not force:
+        raise ConfigError(f"There is a {path} already. Replace it with --force.")
+    try:
+        path.with_suffix(".yaml.tmp").write_text(commented_yaml(), encoding="utf-8")
+        path.with_suffix(".yaml.tmp").replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}") from None
+    return path
 
 
 def _yaml_lines(setting: Setting, indent: str) -> list[str]:

@@ -6,7 +6,8 @@ A class is shown by a chip, its index on its colour, and so is told by more than
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table as RichTable
     from rich.text import Text
+
+    from sightline.tracking import Artifact, RunRecord
 
 MISSING = "–"
 WIDEST_MATRIX = 12
@@ -68,6 +71,79 @@ def render_rows(table: Table, columns: Sequence[str] | None = None, limit: int |
         grid.add_row(*row)
     if len(shown) < len(table):
         grid.caption = _text(f"{len(shown)} of {len(table)} rows")
+    return grid
+
+
+def render_evaluation(summary: Mapping[str, Any], classes: ClassMap) -> RenderableType:
+    """`summary.json` of an evaluation: IoU per class with its interval, beside the majority-class baseline."""
+    bounds, baseline = summary["interval"], summary["baseline"]
+    grid = _grid(f"IoU on {summary['subset']} ({summary['images']} images, {_plural(summary['groups'], 'group')})")
+    _add_class_columns(grid)
+    for title in ("IoU", f"{bounds['level']:.0%} interval", f"always {baseline['class']}"):
+        grid.add_column(_text(title), justify="right")
+    for index, name in enumerate(classes.names):
+        values = summary["final_iou"][name], bounds["iou"][name], baseline["iou"][name]
+        grid.add_row(*_class_cells(classes, index), *_scores(*values), end_section=index == len(classes) - 1)
+    grid.add_row("", "mIoU", *_scores(summary["final_miou"], bounds["miou"], baseline["miou"]), style="bold")
+    if bounds["reason"]:
+        grid.caption = _text(f"No interval: {bounds['reason']}.")
+    return grid
+
+
+def _scores(iou: float | None, bounds: Sequence[float] | None, baseline: float | None) -> tuple[str, str, str]:
+    between = f"{_number(bounds[0])} to {_number(bounds[1])}" if bounds else MISSING
+    return _number(iou), between, _number(baseline)
+
+
+def render_runs(runs: Sequence[RunRecord]) -> RichTable:
+    """The runs, oldest first."""
+    grid = _grid()
+    for title in ("Run", "Status", "Began (UTC)", "Took", "Inputs", "Outputs", "Result"):
+        grid.add_column(title, overflow="fold", justify="right" if title == "Took" else "left")
+    for run in runs:
+        result = run.error or ", ".join(f"{name} {_plain(value)}" for name, value in list(run.summary.items())[:3])
+        cells = (
+            run.name,
+            run.status,
+            run.started[:19].replace("T", " "),
+            _took(run),
+            *map(", ".join, (run.inputs, run.outputs)),
+            result,
+        )
+        grid.add_row(*map(_text, cells))
+    return grid
+
+
+def _took(run: RunRecord) -> str:
+    if not run.finished:
+        return MISSING
+    seconds = (datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.started)).total_seconds()
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _plain(value: Any) -> str:
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def render_artifacts(artifacts: Sequence[Artifact]) -> RichTable:
+    """The artifacts, every version."""
+    grid = _grid()
+    for title in ("Artifact", "Type", "Aliases", "Files", "MB", "Digest"):
+        grid.add_column(title, overflow="fold", justify="right" if title in ("Files", "MB") else "left")
+    for each in artifacts:
+        size = sum(file.size for file in each.files.values()) / 1e6
+        cells = each.spec, each.type, ", ".join(each.aliases), str(len(each.files)), f"{size:.1f}", each.digest[:12]
+        grid.add_row(*map(_text, cells))
+    return grid
+
+
+def render_artifact(artifact: Artifact) -> RichTable:
+    """The files of one artifact."""
+    grid = _grid(f"{artifact.spec} ({artifact.type}), digest {artifact.digest}")
+    for title in ("File", "Bytes", "sha256"):
+        grid.add_column(title, overflow="fold", justify="right" if title == "Bytes" else "left")
+    for path, file in sorted(artifact.files.items()):
+        grid.add_row(*map(_text, (path, str(file.size), file.digest)))
     return grid
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.config import Config
 from sightline.console import say, track
-from sightline.errors import ConfigError
-from sightline.table import KEY
-from sightline.tracking import Artifact, Run, Tracker, fingerprint
+from sightline.errors import ConfigError, StoreError
+from sightline.table import KEY, Table
+from sightline.tracking import Artifact, Run, Tracker, fingerprint, open_tracker
 
 if TYPE_CHECKING:
     from sightline.learning.data import Item
@@ -49,6 +49,31 @@ def dataset_name(config: Config, tracker: Tracker) -> str:
 def resolve(tracker: Tracker, artifact: Artifact | str | None, default: str) -> Artifact:
     """An input as an artifact pinned by version: given as one, by `name:version`, or left out for `default`."""
     return artifact if isinstance(artifact, Artifact) else tracker.get(artifact or default)
+
+
+TABLES = ("eda_table.parquet", JOINED, "pred_table.parquet")
+"""The table of one row per image, in the artifacts that have one."""
+
+
+def find_table(spec: str, config: Config) -> Table:
+    """A table by what people call it: a Parquet file, an artifact (`NAME`, `NAME:v2`), or a file in one.
+
+    Raises:
+        StoreError: no such artifact, or it holds no such table; the text lists what there is.
+        DataError: the file is no Parquet table.
+    """
+    if Path(spec).is_file():
+        return Table.read(Path(spec))
+    name, _, wanted = spec.partition("/")
+    artifact = open_tracker(config).get(name)
+    tables = [path for path in artifact.files if path.endswith(".parquet")]
+    path = wanted or next((table for table in TABLES if table in tables), "")
+    if path not in tables:
+        raise StoreError(
+            f"{artifact.spec} holds no table {wanted}".rstrip()
+            + f". It holds: {', '.join(tables) or 'no tables at all'}. A table is named as NAME:VERSION/FILE."
+        )
+    return artifact.table(path)
 
 
 def tracked(

@@ -53,6 +53,12 @@ class Artifact:
         """`name:vN`, which `Tracker.get` takes."""
         return f"{self.name}:v{self.version}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able data, without where it lies on disk."""
+        facts = ("name", "type", "version", "digest", "metadata", "aliases")
+        files = {path: {"digest": file.digest, "size": file.size} for path, file in sorted(self.files.items())}
+        return {**{fact: getattr(self, fact) for fact in facts}, "files": files}
+
     def __contains__(self, path: str) -> bool:
         return path in self.files
 
