@@ -3,150 +3,150 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
-from pydantic.fields import FieldInfo
+from annotated_types import Ge, Gt, Le, Lt
 
 from sightline.errors import ConfigError
 
 CONFIG_FILE = "sightline.yaml"
-STRICT = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True, defer_build=True)  # --help is quick
-Share = Annotated[float, Field(ge=0, le=1)]
+NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, config=STRICT)
-class Context:
+@dataclass(frozen=True)
+class About:
+    """What a setting means, and the name that `sightline.yaml` and the flag use where it is not the field's own."""
+
+    text: str
+    alias: str = ""
+
+
+class Section:
+    """Base of the settings. pydantic checks them when they are read; it is not needed to know what there is."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+
+Share = Annotated[float, Ge(0), Le(1)]
+
+
+@dataclass(frozen=True)
+class Context(Section):
     """Step 1, the business context. Opens the report."""
 
-    goal: Annotated[str, Field(description="what the model is for")] = ""
-    users: Annotated[str, Field(description="who uses the result")] = ""
-    cost_of_errors: Annotated[str, Field(description="what an error costs, and which kind costs most")] = ""
+    goal: Annotated[str, About("what the model is for")] = ""
+    users: Annotated[str, About("who uses the result")] = ""
+    cost_of_errors: Annotated[str, About("what an error costs, and which kind costs most")] = ""
 
 
-@dataclass(frozen=True, config=STRICT)
-class Problem:
+@dataclass(frozen=True)
+class Problem(Section):
     """Step 2, the data-science problem. The report says of each target whether it is met."""
 
-    task: Annotated[str, Field(description="the task in a sentence")] = "semantic segmentation of road scenes"
-    target_miou: Annotated[Share | None, Field(description="mIoU to reach")] = None
-    target_iou: Annotated[dict[str, Share], Field(description="IoU to reach, per class")] = dataclasses.field(
-        default_factory=dict
-    )
+    task: Annotated[str, About("the task in a sentence")] = "semantic segmentation of road scenes"
+    target_miou: Annotated[Share | None, About("mIoU to reach")] = None
+    target_iou: Annotated[dict[str, Share], About("IoU to reach, per class")] = dataclasses.field(default_factory=dict)
 
 
-@dataclass(frozen=True, config=STRICT)
-class Data:
+@dataclass(frozen=True)
+class Data(Section):
     """Where the images are, how a mask and the group are found from an image's name, which classes there are."""
 
-    data: Annotated[str, Field(description="folder of images and masks, or the name of a dataset (bdd-simple-1k)")] = ""
-    name: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9_-]*$", description="name of the artifacts; the folder's name when left out")
-    ] = ""
-    preset: Annotated[
-        str, Field(description="bdd-simple, bdd100k, camvid, camvid-rgb or cityscapes; found out when left out")
-    ] = ""
-    images: Annotated[str, Field(description="where images are, e.g. 'images/{stem}.jpg'")] = ""
-    mask: Annotated[str, Field(description="the mask of an image, e.g. 'labels/{stem}_mask.png'")] = ""
-    group: Annotated[str, Field(description="regular expression for the drive in an image's stem")] = ""
-    classes: Annotated[str, Field(description="class map file (classes.yaml), relative to the data's folder")] = ""
-    on_error: Annotated[
-        Literal["fail", "skip"], Field(description="damaged pairs: fail, or skip them and record which")
-    ] = "fail"
-    limit: Annotated[int | None, Field(ge=1, description="at most this many images: a debugging subset")] = None
+    data: Annotated[str, About("folder of images and masks, or the name of a dataset (bdd-simple-1k)")] = ""
+    name: Annotated[str, About("name of the artifacts; the folder's name when left out")] = ""
+    preset: Annotated[str, About("bdd-simple, bdd100k, camvid, camvid-rgb or cityscapes; found out when left out")] = ""
+    images: Annotated[str, About("where images are, e.g. 'images/{stem}.jpg'")] = ""
+    mask: Annotated[str, About("the mask of an image, e.g. 'labels/{stem}_mask.png'")] = ""
+    group: Annotated[str, About("regular expression for the drive in an image's stem")] = ""
+    classes: Annotated[str, About("class map file (classes.yaml), relative to the data's folder")] = ""
+    on_error: Annotated[Literal["fail", "skip"], About("damaged pairs: fail, or skip them and record which")] = "fail"
+    limit: Annotated[int | None, Ge(1), About("at most this many images: a debugging subset")] = None
+
+    def __post_init__(self) -> None:
+        if self.name and not NAME.fullmatch(self.name):
+            raise ValueError(f"the name {self.name!r} may hold letters, digits, '_' and '-' only")
 
 
-@dataclass(frozen=True, config=STRICT)
-class Split:
+@dataclass(frozen=True)
+class Split(Section):
     """How images are dealt to train, valid and test: each group to one of them only."""
 
-    folds: Annotated[int, Field(ge=2, description="number of folds")] = 10
-    test_folds: Annotated[tuple[int, ...], Field(description="folds that become the test subset")] = (0,)
-    valid_folds: Annotated[tuple[int, ...], Field(description="folds that become the valid subset")] = (1,)
-    stratify: Annotated[tuple[str, ...], Field(description="classes whose presence is spread evenly")] = ("bicycle",)
-    from_csv: Annotated[
-        str, Field(alias="from", description="a ready split: CSV with the columns File_Name and Stage")
-    ] = ""
-    published: Annotated[
-        bool | None, Field(description="use the dataset's published split; the preset decides when left out")
-    ] = None
-    gap: Annotated[
-        int, Field(ge=0, description="frames left out where stretches of one drive touch at a subset's border")
-    ] = 1
+    folds: Annotated[int, Ge(2), About("number of folds")] = 10
+    test_folds: Annotated[tuple[int, ...], About("folds that become the test subset")] = (0,)
+    valid_folds: Annotated[tuple[int, ...], About("folds that become the valid subset")] = (1,)
+    stratify: Annotated[tuple[str, ...], About("classes whose presence is spread evenly")] = ("bicycle",)
+    from_csv: Annotated[str, About("a ready split: CSV with the columns File_Name and Stage", alias="from")] = ""
+    published: Annotated[bool | None, About("use the dataset's published split; the preset decides when left out")] = (
+        None
+    )
+    gap: Annotated[int, Ge(0), About("frames left out where stretches of one drive touch at a subset's border")] = 1
     near_duplicate: Annotated[
         int,
-        Field(
-            ge=0,
-            le=32,
-            description="images whose 64-bit perceptual hashes differ in at most so many bits are near-duplicates",
-        ),
+        Ge(0),
+        Le(32),
+        About("images whose 64-bit perceptual hashes differ in at most so many bits are near-duplicates"),
     ] = 4
 
 
-@dataclass(frozen=True, config=STRICT)
-class Train:
+@dataclass(frozen=True)
+class Train(Section):
     """The network and how it is trained."""
 
     recipe: Annotated[
         Literal["default", "course"],
-        Field(description="default, or the recipe of the W&B course (fastai unet_learner, ten times the cost a step)"),
+        About("default, or the recipe of the W&B course (fastai unet_learner, ten times the cost a step)"),
     ] = "default"
-    arch: Annotated[str, Field(description="decoder of segmentation_models_pytorch, e.g. unet, fpn, linknet")] = "unet"
-    encoder: Annotated[str, Field(description="encoder of segmentation_models_pytorch, e.g. resnet18")] = "resnet18"
+    arch: Annotated[str, About("decoder of segmentation_models_pytorch, e.g. unet, fpn, linknet")] = "unet"
+    encoder: Annotated[str, About("encoder of segmentation_models_pytorch, e.g. resnet18")] = "resnet18"
     image_size: Annotated[
-        tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]],
-        Field(description="height and width that images are fitted into, undistorted"),
+        tuple[Annotated[int, Ge(32)], Annotated[int, Ge(32)]],
+        About("height and width that images are fitted into, undistorted"),
     ] = (180, 320)
-    batch_size: Annotated[int, Field(ge=1, description="images a step")] = 8
-    epochs: Annotated[int, Field(ge=1, description="passes over the train subset")] = 10
-    lr: Annotated[float, Field(gt=0, description="highest learning rate of the one-cycle schedule")] = 2e-3
+    batch_size: Annotated[int, Ge(1), About("images a step")] = 8
+    epochs: Annotated[int, Ge(1), About("passes over the train subset")] = 10
+    lr: Annotated[float, Gt(0), About("highest learning rate of the one-cycle schedule")] = 2e-3
     augment: Annotated[
         Literal["none", "flip", "full"],
-        Field(description="none, flip (left and right), or full (fastai's aug_transforms)"),
+        About("none, flip (left and right), or full (fastai's aug_transforms)"),
     ] = "flip"
-    pretrained: Annotated[bool, Field(description="begin with ImageNet weights in the encoder")] = True
-    weights: Annotated[str, Field(description="begin with these weights (a .safetensors file)")] = ""
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Field(description="where to train")] = "auto"
+    pretrained: Annotated[bool, About("begin with ImageNet weights in the encoder")] = True
+    weights: Annotated[str, About("begin with these weights (a .safetensors file)")] = ""
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], About("where to train")] = "auto"
 
 
-@dataclass(frozen=True, config=STRICT)
-class Evaluate:
+@dataclass(frozen=True)
+class Evaluate(Section):
     """Which images are measured, and how sure the numbers are."""
 
-    subset: Annotated[Literal["valid", "test"], Field(description="subset to measure; test only when you mean it")] = (
-        "valid"
-    )
-    resamples: Annotated[int, Field(ge=100, description="resamples of groups for the 95 % interval")] = 2000
+    subset: Annotated[Literal["valid", "test"], About("subset to measure; test only when you mean it")] = "valid"
+    resamples: Annotated[int, Ge(100), About("resamples of groups for the 95 % interval")] = 2000
 
 
-@dataclass(frozen=True, config=STRICT)
-class Report:
+@dataclass(frozen=True)
+class Report(Section):
     """The HTML report."""
 
-    title: Annotated[str, Field(description="title of the report; made from the data's name when left out")] = ""
-    examples: Annotated[int, Field(ge=1, le=50, description="best, median and worst images shown, of each")] = 4
+    title: Annotated[str, About("title of the report; made from the data's name when left out")] = ""
+    examples: Annotated[int, Ge(1), Le(50), About("best, median and worst images shown, of each")] = 4
 
 
-@dataclass(frozen=True, config=STRICT)
-class Config:
+@dataclass(frozen=True)
+class Config(Section):
     """Everything that `sightline.yaml` may hold."""
 
-    store: Annotated[str, Field(description="folder of runs and artifacts")] = ".sightline"
-    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", description="the tracker's project")] = "sightline"
+    store: Annotated[str, About("folder of runs and artifacts")] = ".sightline"
+    project: Annotated[str, About("the tracker's project")] = "sightline"
     tracker: Annotated[
         Literal["trackio", "none"],
-        Field(description="trackio, or none: nothing is kept but the files of this one command"),
+        About("trackio, or none: nothing is kept but the files of this one command"),
     ] = "trackio"
-    seed: Annotated[
-        int, Field(ge=0, lt=2**32, description="seed of the split, the weights and the order of images")
-    ] = 42
-    workers: Annotated[
-        int | None, Field(ge=0, description="processes that read images; as many as cores when left out")
-    ] = None
+    seed: Annotated[int, Ge(0), Lt(2**32), About("seed of the split, the weights and the order of images")] = 42
+    workers: Annotated[int | None, Ge(0), About("processes that read images; as many as cores when left out")] = None
     context: Context = Context()
     problem: Problem = Problem()
     data: Data = Data()
@@ -154,6 +154,10 @@ class Config:
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.project):
+            raise ValueError(f"the project {self.project!r} may hold letters, digits, '_' and '-' only")
 
 
 SECTIONS: dict[str, type] = {
@@ -186,8 +190,10 @@ def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = 
 
 def parse_config(tree: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
     """A nested mapping -> `Config`; ConfigError names each key that does not fit."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        return TypeAdapter(Config).validate_python(dict(tree))
+        return TypeAdapter(Config).validate_python(_renamed(tree, {"from": "from_csv"}))
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise ConfigError(
@@ -199,10 +205,20 @@ def parse_config(tree: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
 
 def to_dict(settings: Any) -> dict[str, Any]:
     """A settings dataclass as plain JSON-able data, under the names that `sightline.yaml` uses."""
-    return TypeAdapter(type(settings)).dump_python(settings, mode="json", by_alias=True)  # type: ignore[no-any-return]
+    plain = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return _renamed(plain, {"from_csv": "from"})
 
 
-@dataclasses.dataclass(frozen=True)
+def _renamed(tree: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The tree with the key `from` of the section `split`, no name for a Python field, renamed."""
+    split = tree.get("split", tree)
+    if not isinstance(split, Mapping):
+        return dict(tree)
+    renamed = {names.get(key, key): value for key, value in split.items()}
+    return {**tree, "split": renamed} if "split" in tree else renamed
+
+
+@dataclass(frozen=True)
 class Setting:
     """One field of a section: what a flag or a line of the commented file needs to know of it."""
 
@@ -224,9 +240,9 @@ def settings_of(section: type) -> list[Setting]:
 
 
 def _setting(field: dataclasses.Field[Any], hint: Any) -> Setting:
-    note = next(part for part in hint.__metadata__ if isinstance(part, FieldInfo))
+    note = next(part for part in hint.__metadata__ if isinstance(part, About))
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    return Setting(field.name, note.alias or field.name, hint.__origin__, note.description or "", default)
+    return Setting(field.name, note.alias or field.name, hint.__origin__, note.text, default)
 
 
 def commented_yaml() -> str:
@@ -258,12 +274,16 @@ def write_commented(folder: Path | None = None, *, force: bool = False) -> Path:
 
 
 def _yaml_lines(setting: Setting, indent: str) -> list[str]:
+    import yaml
+
     default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
     value = yaml.safe_dump(default, default_flow_style=True, width=1000).removesuffix("...\n").strip()
     return [f"{indent}{setting.key}: {value}  # {setting.text}"]
 
 
 def _read_yaml(path: Path | None) -> dict[str, Any]:
+    import yaml
+
     target = path or Path(CONFIG_FILE)
     if path is None and not target.exists():
         return {}
