@@ -30,7 +30,7 @@ def say(text: str) -> None:
 def progress(
     title: str, total: int | None, unit: Literal["items", "bytes"] = "items"
 ) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar for the length of the block.
+    """A progress bar for the length of the block, where there is a terminal to draw it on.
 
     Args:
         title: what is under way.
@@ -44,7 +44,7 @@ def progress(
 
     done = MofNCompleteColumn() if unit == "items" else DownloadColumn()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), done, TimeRemainingColumn())
-    with Progress(*columns, console=console(), transient=not console().is_terminal) as bars:
+    with Progress(*columns, console=console(), disable=not console().is_terminal) as bars:
         task = bars.add_task(title, total=total)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
