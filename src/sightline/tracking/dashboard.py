@@ -9,7 +9,7 @@ from typing import Any
 
 from sightline.console import say
 from sightline.errors import ConfigError, StoreError
-from sightline.tracking.library import pointed_at
+from sightline.tracking.library import Setting, applied, pointed_at
 
 PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -32,10 +32,11 @@ def serve(folder: Path, project: str, host: str = "127.0.0.1", port: int | None 
     """
     if not (folder / f"{project}.db").is_file():
         raise StoreError(f"There are no runs of the project {project} in {folder.parent}. `sightline run` makes some.")
-    with _listen(host, port) as listener, pointed_at(folder):
+    with _listen(host, port) as listener, pointed_at(folder), contextlib.suppress(KeyboardInterrupt):
+        app = _app(host)
         address = f"[{host}]" if ":" in host else host
         say(f"The dashboard: http://{address}:{listener.getsockname()[1]}/?project={project} (Ctrl-C ends it)")
-        _run(_app(host), listener)
+        _run(app, listener)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
@@ -53,11 +54,13 @@ def _listen(host: str, port: int | None) -> socket.socket:
 
 
 def _app(host: str) -> Any:
+    """trackio's app, for looking only, without the thread that asks the hub where `TRACKIO_BUCKET_ID` is set."""
     from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from trackio import server
     from trackio.frontend_config import BUNDLED_FRONTEND_DIR
-    from trackio.server import build_starlette_app_only
 
-    app, _write_token = build_starlette_app_only(frontend_dir=str(BUNDLED_FRONTEND_DIR))
+    with applied([Setting(server, "start_inbox_poller", lambda: None)]):
+        app, _write_token = server.build_starlette_app_only(frontend_dir=str(BUNDLED_FRONTEND_DIR))
     if host in LOOPBACK:  # a page from elsewhere cannot read it under a name that it has pointed at this machine
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     return app
@@ -66,6 +69,5 @@ def _app(host: str) -> Any:
 def _run(app: Any, listener: socket.socket) -> None:
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run(sockets=[listener])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Setting(NamedTuple):
-    """An attribute of trackio's that says where it works."""
+    """An attribute of trackio's that says where or how it works."""
 
     owner: Any
     name: str
@@ -20,10 +20,17 @@ class Setting(NamedTuple):
 def pointed_at(folder: Path) -> Iterator[Any]:
     """trackio's storage layer with this folder as its own, for the length of the block; as before after it."""
     settings = _settings(folder)
+    with applied(settings):
+        yield settings[0].owner
+
+
+@contextmanager
+def applied(settings: Sequence[Setting]) -> Iterator[None]:
+    """The attributes set for the length of the block; as before after it."""
     before = [Setting(owner, name, getattr(owner, name)) for owner, name, _ in settings]
     try:
         _apply(settings)
-        yield settings[0].owner
+        yield
     finally:
         _apply(before)
 
