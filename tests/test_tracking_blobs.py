@@ -4,7 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
 
@@ -299,6 +301,22 @@ def test_sqlite_on_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match=r"disk of .* is full\. Free"), tracker.run("training", config={}) as run:
         monkeypatch.setattr(SQLiteStorage, "bulk_log", no_room)
         run.log({"loss": 1.0}, step=1)
+    is_closed_as_full(tracker)
+
+
+def test_sqlite_that_only_says_io_error_on_a_full_disk(tmp_path, monkeypatch):
+    """What it says in fact where its write-ahead log cannot grow (tried on a small tmpfs)."""
+    from trackio.sqlite_storage import SQLiteStorage
+
+    def no_room(*_args, **_kwargs):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=4096))
+        raise sqlite3.OperationalError("disk I/O error")
+
+    tracker = open_tracker(Config(store=str(tmp_path)))
+    with pytest.raises(StoreError, match=r"disk of .* is full\. Free"), tracker.run("training", config={}) as run:
+        monkeypatch.setattr(SQLiteStorage, "bulk_log", no_room)
+        run.log({"loss": 1.0}, step=1)
+    monkeypatch.undo()
     is_closed_as_full(tracker)
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -179,9 +180,13 @@ def test_an_open_page_does_not_keep_it_from_ending(store, home):
     assert (process.returncode, errors) == (0, "ended well\n")
 
 
-def test_impatient_ctrl_c_ends_it_without_a_traceback(store, home):
-    process, _, _ = start(store, home)
-    for _ in range(3):
+def test_a_second_ctrl_c_does_not_wait_for_an_open_request(store, home):
+    process, _, port = start(store, home)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as browser:
+        browser.sendall(b"POST /api/get_all_projects HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert "Traceback" not in errors
+        time.sleep(0.5)
+        assert process.poll() is None, "it waits for the request"
+        _, errors = stop(process)
+    assert (process.returncode, errors) == (0, "ended well\n")

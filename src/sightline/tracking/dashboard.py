@@ -69,5 +69,6 @@ def _app(host: str) -> Any:
 def _run(app: Any, listener: socket.socket) -> None:
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+    # "critical": what Ctrl-C cuts off while a page still asks for something would be told with a traceback
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listener])

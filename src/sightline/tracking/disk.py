@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,13 @@ from pathlib import Path
 from sightline.errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+
+ROOM = 1 << 18
+"""Bytes below which SQLite cannot go on; its log grows by less at a time."""
+
+
+class DiskFullError(StoreError):
+    """There is no space left."""
 
 
 @contextmanager
@@ -26,9 +35,9 @@ def writing(store: Path) -> Iterator[None]:
         ) from error
 
 
-def full_disk(store: Path) -> StoreError:
+def full_disk(store: Path) -> DiskFullError:
     """The error to raise when `is_full_disk`."""
-    return StoreError(f"The disk of {store} is full. Free some space and run the same command again.")
+    return DiskFullError(f"The disk of {store} is full. Free some space and run the same command again.")
 
 
 def is_full_disk(error: BaseException) -> bool:
@@ -38,11 +47,18 @@ def is_full_disk(error: BaseException) -> bool:
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in FULL:
+        if isinstance(cause, DiskFullError) or (isinstance(cause, OSError) and cause.errno in FULL):
             return True
         if isinstance(cause, sqlite3.Error) and "is full" in str(cause):
             return True
         if "No space left on device" in str(cause):
             return True
         cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def has_no_room(folder: Path) -> bool:
+    """Whether the disk of a folder is as good as full: SQLite says only `disk I/O error` where its log cannot grow."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(folder).free < ROOM
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -81,9 +82,12 @@ class RunBook:
         self._locks: dict[str, FileLock] = {}
 
     def all(self) -> list[RunRecord]:
-        """Every record of this place, oldest first. A run whose process is gone is marked failed on the way."""
+        """Every record of this place, oldest first. A run whose process is gone is marked failed on the way.
+
+        Where that cannot be written (a full disk, a store that may only be read) it stays as it is for now.
+        """
         if self._looks_unfinished():
-            with writing(self._store), self._alone():
+            with contextlib.suppress(OSError), self._alone():
                 self._mend()
         return self._own()
 

@@ -18,7 +18,7 @@ from typing import Any
 from sightline.errors import ConfigError, StoreError
 from sightline.tracking.artifact import StoredFile
 from sightline.tracking.dashboard import serve
-from sightline.tracking.disk import writing
+from sightline.tracking.disk import full_disk, has_no_room, is_full_disk, writing
 from sightline.tracking.library import pointed_at
 from sightline.tracking.lineage import Link
 from sightline.tracking.records import now
@@ -157,6 +157,8 @@ class TrackioBackend:
             try:
                 yield storage
             except sqlite3.Error as error:
+                if is_full_disk(error) or has_no_room(self.folder):
+                    raise full_disk(self.folder) from error
                 raise StoreError(
                     f"trackio's database {self.database} cannot be used: {error}. If it is locked, wait for the "
                     "program that holds it. If it is damaged, put a copy in its place, or move it away: runs and "
