@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from trees import STORED, TREES, make_tree, save
 
 from sightline.classes import ROAD_SCENE
 from sightline.dataset import pair, read_pair
@@ -14,33 +14,6 @@ from sightline.errors import ConfigError, DataError
 from sightline.layouts import PRESETS, Group, Layout, choose, detect, with_class_file
 from sightline.templates import check_template, fields_of, fill, find
 
-TREES = {
-    "bdd-simple": {
-        "images/0a1b-11.jpg": "labels/0a1b-11_mask.png",
-        "images/0a1b-12.jpg": "labels/0a1b-12_mask.png",
-        "images/ffee-07.jpg": "labels/ffee-07_mask.png",
-    },
-    "bdd100k": {
-        "images/10k/train/0004a4c0-d4dff0ad.jpg": "labels/sem_seg/masks/train/0004a4c0-d4dff0ad.png",
-        "images/10k/train/a91b7555-00000590.jpg": "labels/sem_seg/masks/train/a91b7555-00000590.png",
-        "images/10k/val/7d06fefd-f7be05a6.jpg": "labels/sem_seg/masks/val/7d06fefd-f7be05a6.png",
-    },
-    "camvid": {
-        "images/0001TP_006690.jpg": "labels/0001TP_006690_mask.png",
-        "images/0001TP_007020.jpg": "labels/0001TP_007020_mask.png",
-        "images/0006R0_f00930.jpg": "labels/0006R0_f00930_mask.png",
-    },
-    "camvid-rgb": {
-        "701_StillsRaw_full/0016E5_08640.png": "LabeledApproved_full/0016E5_08640_L.png",
-        "701_StillsRaw_full/Seq05VD_f00000.png": "LabeledApproved_full/Seq05VD_f00000_L.png",
-    },
-    "cityscapes": {
-        f"leftImg8bit/{split}/{city}/{city}_000000_000019_leftImg8bit.png": (
-            f"gtFine/{split}/{city}/{city}_000000_000019_gtFine_labelIds.png"
-        )
-        for split, city in (("train", "aachen"), ("train", "ulm"), ("val", "lindau"))
-    },
-}
 GROUPS = {
     "bdd-simple": [Group("0a1b", "0a1b", 0), Group("0a1b", "0a1b", 0), Group("ffee", "ffee", 0)],
     "bdd100k": [Group(name, name, 0) for name in ("0004a4c0", "7d06fefd", "a91b7555")],
@@ -59,25 +32,6 @@ PUBLISHED = {
     "camvid-rgb": [None] * 2,
     "cityscapes": ["train", "valid", "train"],
 }
-STORED = {  # two pixels as stored -> as class indices
-    "bdd-simple": ([1, 255], [1, 255]),
-    "bdd100k": ([18, 255], [18, 255]),
-    "camvid": ([6, 0], [6, 0]),
-    "camvid-rgb": ([(0, 128, 192), (0, 0, 0)], [10, 255]),
-    "cityscapes": ([33, 3], [18, 255]),
-}
-
-
-def make_tree(root, name):
-    for image, mask in TREES[name].items():
-        save(root / image, np.full((1, 2, 3), 90, np.uint8))
-        save(root / mask, np.array([STORED[name][0]], np.uint8))
-    return root
-
-
-def save(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
 
 
 @pytest.mark.parametrize("name", PRESETS)
