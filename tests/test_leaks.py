@@ -174,13 +174,14 @@ def test_the_200_nearest_of_many_near_duplicates_are_kept():
     hashes = [int(number) for number in rng.integers(0, 8, 60)]
     table = frames({"A": "t" * 30 + "v" * 20 + "x" * 10}, hashes)
     pairs, count = near_duplicates(table, 4)
-    distances = sorted(
-        (hashes[a] ^ hashes[b]).bit_count()
+    names, stages = table["File_Name"], table["Stage"]
+    nearest = sorted(
+        ((hashes[a] ^ hashes[b]).bit_count(), names[a], names[b])
         for a, b in combinations(range(60), 2)
-        if table["Stage"][a] != table["Stage"][b]
+        if stages[a] != stages[b]
     )
-    assert count == 30 * 20 + 30 * 10 + 20 * 10
-    assert [pair["distance"] for pair in pairs] == distances[:200]
+    assert count == len(nearest) == 30 * 20 + 30 * 10 + 20 * 10
+    assert [(pair["distance"], pair["a"], pair["b"]) for pair in pairs] == nearest[:200]
 
 
 def test_a_long_search_shows_progress_and_finds_the_same(monkeypatch, capsys):

@@ -184,7 +184,7 @@ def _places(rows: pd.DataFrame, gap: int) -> Indices:
     """The place of each frame in its drive, int64; the places of two drives lie more than `gap` apart."""
     drives = np.unique(rows["Drive"].to_numpy(object), return_inverse=True)[1].astype(np.int64)
     pairs = np.column_stack([drives, rows["Frame"].to_numpy(np.int64)])
-    places: Indices = np.unique(pairs, axis=0, return_inverse=True)[1].ravel() + drives * (gap + 1)
+    places: Indices = np.unique(pairs, axis=0, return_inverse=True)[1].ravel() + drives * gap
     return places
 
 

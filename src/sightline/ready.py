@@ -27,7 +27,7 @@ def read_split(path: Path) -> pd.DataFrame:
         DataError: the file cannot be read.
         SplitError: a column is missing.
     """
-    frame = read_csv(path).fillna("")
+    frame = read_csv(path)
     missing = [name for name in (KEY, "Stage") if name not in frame.columns]
     if missing:
         raise SplitError(
