@@ -333,7 +333,7 @@ def configured(seed: int = 42, **changes):
 
 def test_the_artifact_holds_the_split_and_every_file_by_digest(tracker):
     raw = save_raw(tracker, eda(STRETCHES, drive))
-    made = split(configured(), tracker)
+    made = split(configured(gap=1), tracker)
     assert (made.name, made.type, made.metadata["raw"]) == ("tiny_split", "split_data", "tiny:v0")
     summary = made.json("split.json")
     stages = pd.read_csv(made.path("data_split.csv"))

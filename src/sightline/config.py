@@ -84,7 +84,7 @@ class Split(Section):
     published: Annotated[bool | None, About("use the dataset's published split; the preset decides when left out")] = (
         None
     )
-    gap: Annotated[int, Ge(0), About("frames left out where stretches of one drive touch at a subset's border")] = 1
+    gap: Annotated[int, Ge(0), About("frames left out where stretches of one drive touch at a subset's border")] = 3
     near_duplicate: Annotated[
         int,
         Ge(0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,17 @@ class Letterbox(vision.Transform):  # type: ignore[misc]
         return board
 
 
+class Mirror(vision.ItemTransform):  # type: ignore[misc]
+    """Turn image and mask left to right, one pair in two, in training only: exact, where fastai's `Flip` resamples."""
+
+    split_idx = 0
+
+    def encodes(self, pair: Any) -> Any:
+        if random.random() < 0.5:
+            return pair
+        return tuple(type(image)(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) for image in pair)
+
+
 def loaders(train: Sequence[Item], valid: Sequence[Item], classes: ClassMap, settings: Train, device: str) -> Any:
     """fastai's DataLoaders, made by its `DataBlock`.
 
@@ -92,21 +104,19 @@ def loaders(train: Sequence[Item], valid: Sequence[Item], classes: ClassMap, set
         get_x=lambda item: item.image,
         get_y=lambda item: item.mask,
         splitter=vision.IndexSplitter(list(range(len(train), len(items)))),
-        item_tfms=_item_transform(items, classes, settings),
-        batch_tfms=_augmentation(settings),
+        item_tfms=_item_transforms(items, classes, settings),
+        batch_tfms=list(vision.aug_transforms()) if _augments_fully(settings) else [],
     )
     return block.dataloaders(items, bs=min(settings.batch_size, len(train)), num_workers=0, device=device)
 
 
-def _item_transform(items: Sequence[Item], classes: ClassMap, settings: Train) -> Any:
+def _augments_fully(settings: Train) -> bool:
+    return settings.augment == "full" or (settings.recipe == "course" and settings.augment != "none")
+
+
+def _item_transforms(items: Sequence[Item], classes: ClassMap, settings: Train) -> list[Any]:
     if settings.recipe == "course":
-        return vision.Resize(settings.image_size)
+        return [vision.Resize(settings.image_size)]
     box = settings.image_size
-    return Letterbox(box, canvas_of(items, box), classes.ignore_index)
-
-
-def _augmentation(settings: Train) -> list[Any]:
-    full = settings.augment == "full" or (settings.recipe == "course" and settings.augment != "none")
-    if full:
-        return list(vision.aug_transforms())
-    return [vision.Flip()] if settings.augment == "flip" else []
+    fit = Letterbox(box, canvas_of(items, box), classes.ignore_index)
+    return [fit, Mirror()] if settings.augment == "flip" else [fit]
