@@ -1,0 +1,47 @@
+# make demo   a synthetic road-scene dataset, and the whole walk on it
+# make test   the tests; `make test SLOW=1` runs the long ones too
+# make lint   ruff and mypy
+# make bench  the benchmarks
+#
+# All of them install what they need into .venv, pinned by constraints.txt. A torch that is in .venv already is kept.
+# PIP_EXTRA_ARGS goes to pip as it is.
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_EXTRA_ARGS ?=
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/sightline sample demo/road-scenes --drives 24 --frames 8
+	$(BIN)/sightline run --config demo/sightline.yaml --store demo/.sightline
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow")
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf demo/.sightline demo/road-scenes
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(call install,.)
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt
+	$(call install,.[dev])
+	@touch $(VENV)/installed
+
+define install
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+if $(BIN)/python -c 'import torch, torchvision' 2>/dev/null; \
+	then grep -vE '^(torch|torchvision|triton)==' constraints.txt; else cat constraints.txt; fi > $(VENV)/constraints.txt
+$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/constraints.txt $(PIP_EXTRA_ARGS) -e '$(1)'
+@touch $@
+endef
