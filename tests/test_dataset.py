@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -88,10 +89,9 @@ def test_one_summary_names_every_damaged_file(damaged):
     assert {problem.kind for problem in problems} == set(ProblemKind)
     assert {problem.file for problem in problems} == named | {"images/good-9.jpg"}
     text = summarize(problems, total=60)
-    assert f"{len(problems)} problems of {len(ProblemKind)} kinds in 60 pairs" in text
+    assert text.startswith(f"{len(problems) - 1} problems of {len(ProblemKind) - 1} kinds and 1 warning in 60 images:")
     for file in named:
         assert f"  - {file}: " in text
-    assert text.endswith("`--on-error skip` leaves them out and records which.")
     assert " at 0x" not in text
 
 
@@ -153,7 +153,8 @@ def test_values_outside_the_map_are_counted(tmp_path):
 def test_a_void_mask_is_a_warning(tmp_path):
     read = read_bytes(tmp_path, label=BAD_MASKS["void"][0])
     assert [problem.kind for problem in read.warnings] == [ProblemKind.ALL_IGNORED]
-    assert "--on-error" not in summarize(read.warnings, 1)
+    text = summarize(read.warnings, 1)
+    assert text.startswith("1 warning in 1 image:\n\nWarning: 1 of 1 mask has no pixel of any class.")
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA"])
@@ -351,7 +352,7 @@ def test_the_summary_counts_values_and_says_what_to_do():
         Problem(ProblemKind.VALUES, f"labels/{name}_mask.png", "holds 19 (4 pixels)", ("19",)) for name in "abc"
     ]
     text = summarize(problems, 120)
-    assert text.startswith("3 problems in 120 pairs:")
+    assert text.startswith("3 problems in 120 images:")
     assert "3 of 120 masks hold the value 19, which the class map does not name. Add it, or map it to ignore" in text
     assert "labels/c_mask.png: holds 19 (4 pixels)" in text
 
@@ -359,7 +360,7 @@ def test_the_summary_counts_values_and_says_what_to_do():
 def test_the_summary_of_many_names_the_first_and_counts_the_rest():
     problems = [Problem(ProblemKind.EMPTY, f"{number:02}.jpg", "has 0 bytes") for number in range(21)]
     text = summarize(problems, 30, examples=2)
-    assert "21 of 30 files are empty." in text
+    assert "\n\n21 files are empty." in text
     assert "01.jpg" in text
     assert "02.jpg" not in text
     assert "and 19 more" in text
@@ -367,13 +368,19 @@ def test_the_summary_of_many_names_the_first_and_counts_the_rest():
 
 
 def test_the_summary_of_nothing_says_so():
-    assert summarize([], 7) == "No problems in 7 pairs."
+    assert summarize([], 7) == "No problem in 7 images."
 
 
 def test_a_single_problem_reads_well():
     text = summarize([Problem(ProblemKind.NO_MASK, "images/a.jpg", "there is no labels/a_mask.png")], 3)
-    assert text.splitlines()[0] == "1 problem in 3 pairs:"
+    assert text.splitlines()[0] == "1 problem in 3 images:"
     assert "1 of 3 images has no mask. Add the mask" in text
+
+
+OF_ALL = set(ProblemKind) - {ProblemKind(text) for text in (
+    "mask without image", "name that the layout almost matches", "name that cannot be stored", "not a regular file",
+    "link that is broken or leaves the folder", "empty file", "not readable as an image", "truncated file",
+    "too large to open")}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ProblemKind)
@@ -381,7 +388,8 @@ def test_a_single_problem_reads_well():
 def test_every_kind_has_words_and_a_remedy(kind, count):
     problems = [Problem(kind, f"{number}.png", "detail", ("8", "9")) for number in range(count)]
     line = summarize(problems, 5).split("\n\n")[1].splitlines()[0]
-    assert line.startswith(f"{count} of 5 ")
+    start = str(count) + (" of 5 (image|mask)s" if kind in OF_ALL else f" (file|path|mask){'s' * (count > 1)}")
+    assert re.match("(Warning: )?" + start + " ", line)
     assert "|" not in line
     assert line.endswith(".")
     assert line.count(". ") >= 1

@@ -6,32 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import STORED, TREES, make_tree, save
+from trees import GROUPS, PUBLISHED, STORED, TREES, make_tree, save
 
 from sightline.classes import ROAD_SCENE
 from sightline.dataset import pair, read_pair
 from sightline.errors import ConfigError, DataError
 from sightline.layouts import PRESETS, Group, Layout, choose, detect, with_class_file
 from sightline.templates import check_template, fields_of, fill, find
-
-GROUPS = {
-    "bdd-simple": [Group("0a1b", "0a1b", 0), Group("0a1b", "0a1b", 0), Group("ffee", "ffee", 0)],
-    "bdd100k": [Group(name, name, 0) for name in ("0004a4c0", "7d06fefd", "a91b7555")],
-    "camvid": [
-        Group("0001TP_006", "0001TP", 6690),
-        Group("0001TP_007", "0001TP", 7020),
-        Group("0006R0_f00", "0006R0", 930),
-    ],
-    "camvid-rgb": [Group("0016E5_08", "0016E5", 8640), Group("Seq05VD_f00", "Seq05VD", 0)],
-    "cityscapes": [Group(city, city, 0) for city in ("aachen", "lindau", "ulm")],
-}
-PUBLISHED = {
-    "bdd-simple": [None] * 3,
-    "bdd100k": ["train", "valid", "train"],
-    "camvid": [None] * 3,
-    "camvid-rgb": [None] * 2,
-    "cityscapes": ["train", "valid", "train"],
-}
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from sightline.layouts import Group
+
 TREES = {
     "bdd-simple": {
         "images/0a1b-11.jpg": "labels/0a1b-11_mask.png",
@@ -30,6 +32,24 @@ TREES = {
         for split, city in (("train", "aachen"), ("train", "ulm"), ("val", "lindau"))
     },
 }
+GROUPS = {
+    "bdd-simple": [Group("0a1b", "0a1b", 0), Group("0a1b", "0a1b", 0), Group("ffee", "ffee", 0)],
+    "bdd100k": [Group(name, name, 0) for name in ("0004a4c0", "7d06fefd", "a91b7555")],
+    "camvid": [
+        Group("0001TP_006", "0001TP", 6690),
+        Group("0001TP_007", "0001TP", 7020),
+        Group("0006R0_f00", "0006R0", 930),
+    ],
+    "camvid-rgb": [Group("0016E5_08", "0016E5", 8640), Group("Seq05VD_f00", "Seq05VD", 0)],
+    "cityscapes": [Group(city, city, 0) for city in ("aachen", "lindau", "ulm")],
+}
+PUBLISHED = {
+    "bdd-simple": [None] * 3,
+    "bdd100k": ["train", "valid", "train"],
+    "camvid": [None] * 3,
+    "camvid-rgb": [None] * 2,
+    "cityscapes": ["train", "valid", "train"],
+}
 STORED = {  # two pixels as stored -> as class indices
     "bdd-simple": ([1, 255], [1, 255]),
     "bdd100k": ([18, 255], [18, 255]),
@@ -40,8 +60,8 @@ STORED = {  # two pixels as stored -> as class indices
 
 
 def make_tree(root, name):
-    for image, mask in TREES[name].items():
-        save(root / image, np.full((1, 2, 3), 90, np.uint8))
+    for number, (image, mask) in enumerate(TREES[name].items()):
+        save(root / image, np.full((1, 2, 3), 90 + 40 * number, np.uint8))
         save(root / mask, np.array([STORED[name][0]], np.uint8))
     return root
 

@@ -18,11 +18,11 @@ def console() -> Console:
     """The one console; `console().quiet = True` silences it."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(text: str) -> None:
-    """A line for people. Square brackets are text, not markup: file names hold them."""
+    """A line for people. `[b]` and `:car:` are text, not markup and emoji: file names hold them."""
     console().print(text, markup=False)
 
 

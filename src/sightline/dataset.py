@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -63,12 +62,14 @@ class Dataset:
         classes: the class map of the masks.
         root: the data's folder.
         layout: how the folder is laid out.
+        left_out: number of images that are not among the samples for what their names or their files' names show.
     """
 
     samples: tuple[Sample, ...]
     classes: ClassMap
     root: Path
     layout: Layout
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -104,21 +105,22 @@ def pair(root: Path, layout: Layout, limit: int | None = None) -> tuple[Dataset,
         raise ConfigError(f"The limit is {limit}; it must be at least 1.")
     found = layout.find_images(root)
     images = [image for image in found if image.exact]
-    problems = [_almost(image.path) for image in found if not image.exact]
+    problems = [_almost(image.path, layout.images) for image in found if not image.exact]
     if not images:
         raise DataError(_no_images(root, layout, problems))
     problems += _same_names(images) + _orphans(root, layout, found)
-    samples = []
+    paired = []
     for image in images:
         sample, wrong = _sample(root, layout, image)
         problems += wrong
-        samples.append(sample)
+        paired.append(sample)
     damaged = {problem.file for problem in problems}
-    sound = [sample for sample in samples if sample and sample.image.relative_to(root).as_posix() not in damaged]
+    sound = [sample for sample in paired if sample and sample.image.relative_to(root).as_posix() not in damaged]
     sound.sort(key=lambda sample: sample.file_name)
     order = list(ProblemKind)
     problems.sort(key=lambda problem: (order.index(problem.kind), problem.file))
-    return Dataset(tuple(_strided(sound, limit)), layout.classes, root, layout), problems
+    samples = tuple(_strided(sound, limit))
+    return Dataset(samples, layout.classes, root, layout, left_out=len(found) - len(sound)), problems
 
 
 def read_pair(sample: Sample, classes: ClassMap) -> Pair:
@@ -166,34 +168,38 @@ def _content_problem(real: Path, size: int, path: str) -> Problem | None:
     if not size:
         return Problem(ProblemKind.EMPTY, path, "has 0 bytes")
     if "\\" in path or printable(path) != path:
-        return Problem(ProblemKind.BAD_NAME, path, "holds a backslash, a control character, or is not UTF-8")
+        return Problem(ProblemKind.BAD_NAME, path, _bad_name(path))
     return None
 
 
-def _almost(path: str) -> Problem:
-    return Problem(ProblemKind.ALMOST, path, "another suffix or case than the layout's")
+def _bad_name(path: str) -> str:
+    if "\\" in path:
+        return "its name holds a backslash"
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        return "its name is not UTF-8"
+    return "its name holds a control character or a line break"
+
+
+def _almost(path: str, templates: Sequence[str]) -> Problem:
+    return Problem(ProblemKind.ALMOST, path, f"the layout asks for {' or '.join(templates)}")
 
 
 def _orphans(root: Path, layout: Layout, found: list[Found]) -> list[Problem]:
     """Masks without image, and masks whose name almost fits."""
     used = {layout.mask_of(image) for image in found} | {image.path for image in found}
     masks = [mask for mask in layout.find_masks(root, found) if mask.path not in used]
-    return [
-        Problem(ProblemKind.NO_IMAGE, mask.path, "no image has it as its mask") if mask.exact else _almost(mask.path)
-        for mask in masks
-    ]
+    lonely = [Problem(ProblemKind.NO_IMAGE, mask.path, "no image has it as its mask") for mask in masks if mask.exact]
+    return lonely + [_almost(mask.path, [layout.mask]) for mask in masks if not mask.exact]
 
 
 def _same_names(images: list[Found]) -> list[Problem]:
     stems = {image.path: PurePosixPath(image.path).stem.casefold() for image in images}
-    counts = Counter(stems.values())
     first: dict[str, list[str]] = {}
     for path, stem in stems.items():
         first.setdefault(stem, []).append(path)
+    others = {path: next((other for other in first[stem] if other != path), "") for path, stem in stems.items()}
     return [
-        Problem(ProblemKind.SAME_NAME, path, f"so is {next(other for other in first[stem] if other != path)}")
-        for path, stem in stems.items()
-        if counts[stem] > 1
+        Problem(ProblemKind.SAME_NAME, path, f"the same name as {other}") for path, other in others.items() if other
     ]
 
 

@@ -109,8 +109,13 @@ class Layout:
             return None
         named = match.groupdict()
         group = named["group"] if "group" in named else match[1] if match.re.groups > len(named) else match[0]
-        digits = re.sub(r"\D", "", named.get("frame") or "")
-        return Group(group, named.get("drive") or group, int(digits or 0)) if group else None
+        return Group(group, named.get("drive") or group, _number(named.get("frame") or "")) if group else None
+
+
+def _number(text: str) -> int:
+    """The number that the digits in a text make; the last 18 of them where it does not fit into 64 bits."""
+    digits = re.sub(r"\D", "", text) or "0"
+    return int(digits) if int(digits) < 1 << 63 else int(digits[-18:])
 
 
 _BEFORE_DASH = r"^(?P<group>[^-]+)-"

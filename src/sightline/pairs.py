@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _bytes(path: Path) -> bytes:
             raise _Damage(ProblemKind.NOT_A_FILE, "is no regular file" if path.exists() else "is not there")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise _Damage(ProblemKind.TOO_LARGE, f"has {size} bytes, more than {MAX_BYTES}")
+            raise _Damage(ProblemKind.TOO_LARGE, f"has {size:,} bytes, more than {MAX_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
         raise _Damage(ProblemKind.UNREADABLE, f"cannot be opened: {error.strerror}") from None
@@ -144,7 +145,7 @@ def _decode(data: bytes, pixels: Callable[[Image.Image], Read]) -> Read:
         except _Damage:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-            raise _Damage(ProblemKind.TOO_LARGE, f"has more than {Image.MAX_IMAGE_PIXELS} pixels") from None
+            raise _Damage(ProblemKind.TOO_LARGE, f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
         except UnidentifiedImageError:
             raise _Damage(
                 ProblemKind.UNREADABLE, f"is no JPEG, PNG, BMP, TIFF or WebP: it begins with {_begin(data)}"
@@ -164,7 +165,11 @@ def _check_sums(image: Image.Image, data: bytes) -> None:
     if image.format != "PNG":
         return
     with Image.open(io.BytesIO(data), formats=("PNG",)) as copy:
-        copy.verify()
+        try:
+            copy.verify()
+        except SyntaxError as error:
+            detail = re.sub(r"b'(\w+)'", r"\1", str(error))
+            raise _Damage(ProblemKind.UNREADABLE, f"has changed since it was written: {detail}") from None
 
 
 def _image_pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -222,10 +227,10 @@ def _check_upright(image: Image.Image) -> None:
     except Exception:  # garbled EXIF says nothing, and nobody reads it
         return
     if orientation in range(2, 9):
-        shown = f"{image.height}x{image.width}" if orientation > 4 else f"{image.width}x{image.height}"
+        shown = f"as {image.height}x{image.width}" if orientation > 4 else "upside down or mirrored"
         raise _Damage(
             ProblemKind.ROTATED,
-            f"has EXIF orientation {orientation}: stored as {image.width}x{image.height}, shown as {shown}",
+            f"has EXIF orientation {orientation}: stored as {image.width}x{image.height}, shown {shown}",
         )
 
 
@@ -249,7 +254,8 @@ def _sizes(image: NDArray[np.uint8], mask: NDArray[np.uint8], image_name: str) -
 
 
 def _begin(data: bytes) -> str:
-    return repr(data[:16].decode("ascii", errors="replace").replace("\ufffd", "?"))
+    text = re.match(rb"[ -~]*", data[:24])
+    return repr(text[0].decode()) if text and len(text[0]) > 2 else f"the bytes {data[:8].hex(' ')}"
 
 
 def _relative(path: Path, root: Path | None) -> str:

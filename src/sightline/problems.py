@@ -35,8 +35,8 @@ class ProblemKind(StrEnum):
     LOSSY_MASK = "mask in a lossy format"
     SIZE = "sizes differ"
     VALUES = "values outside the class map"
-    ALL_IGNORED = "mask wholly ignored"
     DUPLICATE = "identical images"
+    ALL_IGNORED = "mask wholly ignored"
 
     @property
     def is_warning(self) -> bool:
@@ -66,7 +66,7 @@ class Problem:
 
 def printable(text: str) -> str:
     """The text with control characters and undecodable bytes written out as escapes."""
-    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", lambda match: ascii(match[0])[1:-1], text)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda match: ascii(match[0])[1:-1], text)
 
 
 class PairError(DataError):
@@ -106,25 +106,34 @@ def duplicates(digests: Mapping[str, str]) -> list[Problem]:
 
 
 def summarize(problems: Sequence[Problem], total: int, examples: int = 3) -> str:
-    """All problems as one text: counts per kind, the files, and what to do.
+    """All problems as one text: counts per kind, the files, and what mends each kind.
 
     Args:
         problems: in any order.
-        total: number of pairs that were looked at.
+        total: number of images that were looked at.
         examples: files named of a kind that more than 20 files have; up to 20 are all named.
     """
     if not problems:
-        return f"No problems in {total} pairs."
+        return f"No problem in {_counted(total, 'image')}."
     kinds = Counter(problem.kind for problem in problems)
-    many = "s" if len(problems) > 1 else ""
-    kinds_text = f" of {len(kinds)} kinds" if len(kinds) > 1 else ""
-    parts = [f"{len(problems)} problem{many}{kinds_text} in {total} pairs:"]
+    parts = [f"{_heading(kinds)} in {_counted(total, 'image')}:"]
     for kind in ProblemKind:
         if kind in kinds:
             parts.append(_of_kind([problem for problem in problems if problem.kind is kind], total, examples))
-    if not all(kind.is_warning for kind in kinds):
-        parts.append("Repair these files, or go on without them: `--on-error skip` leaves them out and records which.")
     return "\n\n".join(parts)
+
+
+def _heading(kinds: Mapping[ProblemKind, int]) -> str:
+    """`50 problems of 19 kinds and 1 warning`, without the part of which there is none."""
+    damage = [count for kind, count in kinds.items() if not kind.is_warning]
+    of_kinds = f" of {len(damage)} kinds" if len(damage) > 1 else ""
+    warnings = sum(count for kind, count in kinds.items() if kind.is_warning)
+    parts = [_counted(sum(damage), "problem") + of_kinds] if damage else []
+    return " and ".join([*parts, _counted(warnings, "warning")] if warnings else parts)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 _PHRASES: Mapping[ProblemKind, tuple[str, str, str]] = {
@@ -142,7 +151,7 @@ _PHRASES: Mapping[ProblemKind, tuple[str, str, str]] = {
     ),
     ProblemKind.ALMOST: (
         "file",
-        "almost has a name of the layout|almost have a name of the layout",
+        "has a name that only nearly fits the layout|have names that only nearly fit the layout",
         "Suffix and case count: rename, or describe the layout with --images and --mask.",
     ),
     ProblemKind.BAD_NAME: (
@@ -153,16 +162,16 @@ _PHRASES: Mapping[ProblemKind, tuple[str, str, str]] = {
     ProblemKind.LINK: (
         "file",
         "is a link that is broken or leaves the folder|are links that are broken or leave the folder",
-        "Put the file itself there.",
+        "Put the file itself in its place.",
     ),
-    ProblemKind.NOT_A_FILE: ("path", "is no regular file|are no regular files", "Put a file there."),
-    ProblemKind.EMPTY: ("file", "is empty|are empty", "Fetch again."),
+    ProblemKind.NOT_A_FILE: ("path", "is no regular file|are no regular files", "Put a file in its place."),
+    ProblemKind.EMPTY: ("file", "is empty|are empty", "Copy or download again."),
     ProblemKind.UNREADABLE: (
         "file",
         "cannot be read as an image|cannot be read as images",
-        "Fetch again, or save as JPEG or PNG (masks as PNG).",
+        "Copy or download again, or save as JPEG or PNG (masks as PNG).",
     ),
-    ProblemKind.TRUNCATED: ("file", "is cut off|are cut off", "Fetch again."),
+    ProblemKind.TRUNCATED: ("file", "is cut off|are cut off", "Copy or download again."),
     ProblemKind.TOO_LARGE: ("file", "is too large to open safely|are too large to open safely", "Scale down."),
     ProblemKind.ROTATED: (
         "image",
@@ -171,8 +180,8 @@ _PHRASES: Mapping[ProblemKind, tuple[str, str, str]] = {
     ),
     ProblemKind.IMAGE_MODE: (
         "image",
-        "is not 8-bit RGB or grey|are not 8-bit RGB or grey",
-        "Save as 8-bit RGB.",
+        "is not plain 8-bit RGB or grey|are not plain 8-bit RGB or grey",
+        "Save as 8-bit RGB, opaque, one picture a file.",
     ),
     ProblemKind.MASK_MODE: (
         "mask",
@@ -185,15 +194,15 @@ _PHRASES: Mapping[ProblemKind, tuple[str, str, str]] = {
         "That changes class indices. Export as PNG from the source.",
     ),
     ProblemKind.SIZE: (
-        "pair",
-        "differs in size|differ in size",
+        "mask",
+        "differs in size from its image|differ in size from their images",
         "Image and mask need the same width and height.",
     ),
     ProblemKind.VALUES: ("mask", "holds|hold", "Add it, or map it to ignore."),
     ProblemKind.ALL_IGNORED: (
         "mask",
         "has no pixel of any class|have no pixel of any class",
-        "Nothing is wrong with the file, but nothing can be learnt from it or measured on it.",
+        "Nothing is wrong with the file, and the image is kept, but nothing can be learnt from it or measured on it.",
     ),
     ProblemKind.DUPLICATE: (
         "image",
@@ -201,17 +210,22 @@ _PHRASES: Mapping[ProblemKind, tuple[str, str, str]] = {
         "Keep one of each: a copy in another subset would leak.",
     ),
 }
+_OF_ALL = ("image", "mask")
+"""What each image looked at has one of, so that `3 of 120 masks` means something."""
 
 
 def _of_kind(problems: list[Problem], total: int, examples: int) -> str:
     kind, count = problems[0].kind, len(problems)
     noun, verbs, remedy = _PHRASES[kind]
     one, many = verbs.split("|")
-    rest = f" {_values(problems)}" if kind is ProblemKind.VALUES else ""
+    values = f" {_values(problems)}" if kind is ProblemKind.VALUES else ""
     if kind is ProblemKind.VALUES:
         remedy = _values_remedy(problems)
+    whole = noun in _OF_ALL and kind is not ProblemKind.NO_IMAGE
+    counted = f"{count} of {_counted(total, noun)}" if whole else _counted(count, noun)
+    warning = "Warning: " if kind.is_warning else ""
     shown = problems if count <= LIST_ALL else problems[:examples]
-    lines = [f"{count} of {total} {noun}s {one if count == 1 else many}{rest}. {remedy}"]
+    lines = [f"{warning}{counted} {one if count == 1 else many}{values}. {remedy}"]
     lines += [f"  - {problem}" for problem in shown]
     if len(shown) < count:
         lines.append(f"  - and {count - len(shown)} more")

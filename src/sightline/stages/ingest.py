@@ -66,7 +66,8 @@ def ingest(config: Config, tracker: Tracker | None = None, *, force: bool = Fals
         SourceError: a named dataset that cannot be fetched.
     """
     tracker = tracker or open_tracker(config)
-    name, root = dataset_name(config, tracker), _folder(config)
+    root = _folder(config)
+    name = dataset_name(config, tracker)
     layout_name, layout = _layout(root, config)
     eda_schema(layout.classes)
     dataset, problems = pair(root, layout, config.data.limit)
@@ -129,7 +130,7 @@ def measure(scratch: Path, classes: ClassMap, sample: Sample) -> Measured | Pair
     except PairError as error:
         return error
     if found.recoded:
-        Image.fromarray(found.mask).save(scratch / mask_name(sample), format="PNG")
+        Image.fromarray(found.mask).save(_redrawn(scratch, sample), format="PNG")
     row = _of_sample(sample) | _of_image(Image.fromarray(found.image)) | _of_mask(found.mask, classes)
     return Measured(row, found.image_sha256, found.mask_sha256, found.recoded, found.warnings)
 
@@ -137,6 +138,11 @@ def measure(scratch: Path, classes: ClassMap, sample: Sample) -> Measured | Pair
 def mask_name(sample: Sample) -> str:
     """`{stem}_mask.png`, the name of a mask in the artifact whatever it was called before."""
     return f"{Path(sample.file_name).stem}_mask.png"
+
+
+def _redrawn(scratch: Path, sample: Sample) -> Path:
+    """Where a mask that is written anew waits to be stored; by digest, since a long name with `_mask` may not fit."""
+    return scratch / f"{hashlib.sha256(sample.file_name.encode()).hexdigest()}.png"
 
 
 def _of_sample(sample: Sample) -> dict[str, Any]:
@@ -176,10 +182,14 @@ def _folder(config: Config) -> Path:
             f"Which images? Give --data DIR, or a dataset by name ({', '.join(SOURCES)}). "
             "`sightline sample DIR` draws synthetic ones."
         )
-    if Path(data).is_dir():
-        return Path(data).resolve()
-    if len(Path(data).parts) > 1 or Path(data).exists():
-        raise DataError(f"{data} is no folder. Name the folder that holds the images and the masks.")
+    try:
+        folder = Path(data).expanduser()
+        if folder.is_dir():
+            return folder.resolve()
+        if len(folder.parts) > 1 or folder.exists():
+            raise DataError(f"{data} is no folder. Name the folder that holds the images and the masks.")
+    except (OSError, RuntimeError) as error:  # a folder that may not be entered, a name too long, no such home
+        raise DataError(f"The folder {data} cannot be opened: {getattr(error, 'strerror', error)}.") from None
     with progress(f"fetching {data}", None, unit="bytes") as step:
         return fetch(data, Path(config.store).resolve() / "datasets", step)
 
@@ -206,9 +216,17 @@ def _described(name: str, layout: Layout) -> dict[str, Any]:
 def _listing(dataset: Dataset, problems: Sequence[Problem]) -> str:
     """sha256 over name, size and time of change of every file: while it is the same, nothing has to be read."""
     files = [file for sample in dataset for file in (sample.image, sample.mask)]
-    stats = [(file.relative_to(dataset.root).as_posix(), file.stat()) for file in files + _license(dataset.root)]
-    entries = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    entries = [[file.relative_to(dataset.root).as_posix(), *_stat(file)] for file in files + _license(dataset.root)]
     return hashlib.sha256(json.dumps([entries, list(map(str, problems))]).encode()).hexdigest()
+
+
+def _stat(file: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in nanoseconds; zeros where it has just gone, which reading it will tell."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _license(root: Path) -> list[Path]:
@@ -224,11 +242,10 @@ def _ingest(
     workers: int | None,
 ) -> Artifact:
     good, found = _measure_all(dataset, run.scratch, workers)
-    total = len(dataset) + len({problem.file for problem in problems})
-    _judge([*problems, *found], total, settings["data"]["on_error"], left=len(good))
+    _judge([*problems, *found], len(dataset) + dataset.left_out, len(good), settings["data"]["on_error"])
     files: dict[str, StoredFile | Path] = {"eda_table.parquet": _table(good, dataset.classes, run.scratch)}
-    for sample, one in track(good, "storing", len(good)):
-        files |= _stored(run, sample, one)
+    for stored in track((_stored(run, sample, one) for sample, one in good), "storing", len(good)):
+        files |= stored
     record = {"layout": settings["layout"], "images": len(good), **_told([*problems, *found])}
     files["ingest.json"] = write_text(run.scratch / "ingest.json", json.dumps(record, indent=1) + "\n")
     files["classes.json"] = write_text(run.scratch / "classes.json", dataset.classes.to_json())
@@ -254,16 +271,21 @@ def _measure_all(
     return [each for each in good if names[each[0]] not in copied], problems + copies
 
 
-def _judge(problems: list[Problem], total: int, on_error: str, left: int) -> None:
+def _judge(problems: list[Problem], total: int, left: int, on_error: str) -> None:
     """Tell all problems in one summary; DataError where they may not, or cannot, be gone on from."""
-    if not problems:
-        return
     summary = summarize(problems, total)
-    if on_error == "fail" and not all(problem.kind.is_warning for problem in problems):
-        raise DataError(summary)
     if not left:
-        raise DataError(f"{summary}\n\nNo sound pair of image and mask is left.")
-    say(summary)
+        raise DataError(f"{summary}\n\nNo sound pair of image and mask is left. Repair these files.")
+    if all(problem.kind.is_warning for problem in problems):
+        if problems:
+            say(summary)
+        return
+    if on_error == "fail":
+        raise DataError(
+            f"{summary}\n\nRepair these files, or go on with {left} of {total} images: "
+            "`--on-error skip` leaves these files out and records which."
+        )
+    say(f"{summary}\n\nGoing on with {left} of {total} images; ingest.json in the artifact names the others.")
 
 
 def _table(good: Sequence[tuple[Sample, Measured]], classes: ClassMap, scratch: Path) -> Path:
@@ -272,15 +294,18 @@ def _table(good: Sequence[tuple[Sample, Measured]], classes: ClassMap, scratch: 
 
 
 def _stored(run: Run, sample: Sample, one: Measured) -> dict[str, StoredFile]:
-    """Keep a pair's two files; DataError where one of them changed since it was checked."""
-    mask = run.scratch / mask_name(sample) if one.recoded else sample.mask
-    files = {one.row["Image"]: run.store(sample.image), one.row["Mask"]: run.store(mask)}
-    read = [(sample.image, one.row["Image"], one.image_sha256)]
-    read += [] if one.recoded else [(sample.mask, one.row["Mask"], one.mask_sha256)]
-    for path, name, digest in read:
-        if files[name].digest != digest:
-            raise DataError(f"{path} changed while it was read. Run the same command again once nothing writes to it.")
-    return files
+    """Keep a pair's two files, under their paths in the artifact."""
+    image = _unchanged(run, sample.image, one.image_sha256)
+    redrawn = run.store(_redrawn(run.scratch, sample)) if one.recoded else None
+    return {one.row["Image"]: image, one.row["Mask"]: redrawn or _unchanged(run, sample.mask, one.mask_sha256)}
+
+
+def _unchanged(run: Run, path: Path, digest: str) -> StoredFile:
+    """Keep a file; DataError where it is no longer the one that was checked."""
+    stored = run.store(path) if path.is_file() else None
+    if stored is None or stored.digest != digest:
+        raise DataError(f"{path} changed while it was read. Run the same command again once nothing writes to it.")
+    return stored
 
 
 def _told(problems: Sequence[Problem]) -> dict[str, Any]:
