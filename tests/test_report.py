@@ -26,11 +26,11 @@ from sightline.reporting.examples import choose_examples, choose_samples
 from sightline.reporting.figures import confusion, iou_bars
 from sightline.reporting.material import open_material, read_confusion
 from sightline.reporting.results import confusions, judge, results
-from sightline.reporting.wording import listed, percent, plural, score
+from sightline.reporting.wording import listed, percent, plural, score, short
 from sightline.stages.report import lineage, looks_at_test, report
 from sightline.synth import draw_scene
 from sightline.table import Table
-from sightline.tracking import RunRecord, Tracker
+from sightline.tracking import RunRecord, Tracker, open_tracker
 from sightline.tracking.none import MemoryBackend
 
 TRAIN = {
@@ -234,7 +234,8 @@ class Walk:
         return {
             "subset": self.subset, "images": len(chosen), "groups": chosen["Group"].nunique(), "final_loss": 0.61,
             "final_miou": mean_of(ious), "mean_image_iou": mean_of([row["miou"] for row in table]),
-            "pixel_accuracy": float(np.trace(total) / total.sum()), "final_iou": dict(zip(names, ious, strict=True)),
+            "pixel_accuracy": float(np.trace(total) / total.sum()) if total.any() else None,
+            "final_iou": dict(zip(names, ious, strict=True)),
             "interval": interval,
             "baseline": {
                 "class": names[0], "miou": mean_of(iou_of(majority)), "pixel_accuracy": 0.6,
@@ -442,6 +443,7 @@ def test_hostile_names_are_text_in_charts(tracker):
     page = page_of(report(settings(), tracker))
     strings = list(strings_in(page.data))
     assert any("&lt;b&gt;bold&lt;/b&gt;" in text for text in strings)
+    assert not any("$" in text for text in strings)
     assert all(tag in ("<br>",) for text in strings for tag in re.findall(r"<[^>]*>", text))
     assert not any("hovertemplate" in json.dumps(chart) for chart in page.data.values())
     assert page.data["iou-bars"]["layout"]["yaxis"]["tickvals"] == list(range(8))
@@ -608,7 +610,20 @@ def test_leaks_are_told_at_the_top(tracker):
     assert "Leak: 7 pairs of near-identical images across subsets." in page.text
     assert page.row("Near-duplicate", "a.jpg") == ["a.jpg", "train", "b.jpg", "valid", "3"]
     assert page.row("Neighbouring", "a.jpg") == ["a.jpg", "train", "b.jpg", "valid", "d01", "30"]
-    assert "and 6 more" in page.text and "gap before valid (1)" in page.text and "bicycle is rare" in page.text
+    assert (
+        "and 6 more" in page.text
+        and "1 image left out" in page.text
+        and "gap before valid" in page.text
+        and "bicycle is rare" in page.text
+    )
+
+
+def test_alike_images_of_valid_and_test_are_no_leak_into_training(tracker):
+    pair = {"a": "a.jpg", "b": "b.jpg", "a_subset": "valid", "b_subset": "test", "distance": 3}
+    Walk(leaks={"near_duplicates": [pair], "near_duplicate_count": 1}).build(tracker)
+    text = page_of(report(settings(), tracker)).text
+    assert "1 pair of near-identical images in valid and test" in text and "Leak:" not in text
+    assert "No group stands in two subsets. 1 pair of near-duplicate images across subsets" in text
 
 
 def test_a_clean_split_is_said_to_be_clean(tracker):
@@ -639,6 +654,7 @@ def test_best_epoch_is_marked_and_the_numbers_are_there(tracker):
     assert page.data["miou-curve"]["layout"]["shapes"][0]["x0"] == 4
     assert page.row("Loss, learning", "1")[5:8] != ["–"] * 3 and page.row("Loss, learning", "1")[7] == "–"
     lr = page.data["lr-curve"]["data"][0]
+    assert page.data["lr-curve"]["layout"]["xaxis"]["dtick"] == 1
     assert lr["x"] == [1, 2, 3, 4, 5] and lr["y"][0] == pytest.approx(0.001)
 
 
@@ -768,6 +784,21 @@ def test_a_poor_model_is_said_to_be_poor(tracker):
     assert "100 % of the road pixels are taken for background ." in text
 
 
+def test_a_subset_that_is_wholly_ignored_and_an_empty_one(tracker):
+    walk = Walk(stages=("train",) * 5 + ("valid",), frames=1, epochs=1)
+    scenes = walk._scenes()
+    scenes["d05-000.jpg"][3][:] = 255
+    walk._scenes = lambda: scenes
+    walk.predict = lambda mask, shift: np.zeros_like(mask)
+    walk.build(tracker)
+    page = page_of(report(settings(problem={"target_miou": 0.5, "target_iou": {"road": 0.5}}), tracker))
+    assert "no class could be measured, so there is no mean IoU" in page.text
+    assert page.row("IoU on", "mIoU")[1] == "–" and page.row("IoU on", "road")[1] == "–"
+    assert page.row("Targets", "mIoU")[3].startswith("○ not measured")
+    assert "1 image without a pixel that counts is left out" in page.text
+    assert page.row("Each class per subset", "road")[-2:] == ["0", "–"]
+
+
 def test_confusions_are_shares_of_the_ground_truth():
     counts = np.array([[90, 10, 0], [4, 96, 0], [0, 0, 0]])
     found = confusions(counts, ("a", "b", "c"))
@@ -797,6 +828,18 @@ def test_wording():
     assert (listed([]), listed(["a"]), listed(["a", "b", "c"]), listed(["a", "b", "c"], 2)) == (
         "none", "a", "a, b and c", "a, b and 1 more",
     )  # fmt: skip
+
+
+def test_a_long_name_keeps_both_ends():
+    assert short("a rather long class name 7", 11) == "a rat…ame 7" and short("a\u202eb\n") == "a\ufffdb\ufffd"
+
+
+def test_the_tracker_is_opened_from_the_settings(tmp_path):
+    config = settings(store=str(tmp_path / "s"))
+    Walk(frames=1).build(open_tracker(config))
+    artifact = report(config)
+    assert open_tracker(config).get("town_report").digest == artifact.digest
+    assert (tmp_path / "s" / "reports" / "town_report.html").is_file()
 
 
 def test_pictures_are_small_and_drawings_keep_their_colours():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +64,12 @@ class Leaks:
         """Whether no group and no near-duplicate stands in two subsets."""
         return not self.groups and not self.near_duplicate_count
 
+    @property
+    def into_training(self) -> bool:
+        """Whether something of train stands in another subset, as far as the listed pairs tell."""
+        listed_all = self.near_duplicate_count == len(self.near_duplicates)
+        return bool(self.groups) or not listed_all or any("train" in pair for pair in self.near_duplicates)
+
 
 @dataclass(frozen=True)
 class SplitFacts:
@@ -75,7 +80,7 @@ class SplitFacts:
         subsets: train, valid, test.
         classes: each class over the subsets.
         leaks: the leak check's outcome.
-        dropped: (image, group, reason) of images that stand in no subset; `reasons` how many for each reason.
+        dropped: (image, group, reason) of images that stand in no subset.
         warnings: what the stage warned of.
     """
 
@@ -84,7 +89,6 @@ class SplitFacts:
     classes: tuple[ClassSpread, ...]
     leaks: Leaks
     dropped: tuple[tuple[str, str, str], ...]
-    reasons: tuple[tuple[str, int], ...]
     warnings: tuple[str, ...]
 
 
@@ -92,14 +96,12 @@ def split_facts(material: Material) -> SplitFacts:
     """Read them off `split.json` and the comparison of class shares."""
     division = material.division
     dropped = sorted((one["File_Name"], one["Group"], one["reason"]) for one in division["dropped"])
-    reasons = Counter(reason for _, _, reason in dropped)
     return SplitFacts(
         method=method_text(division),
         subsets=_subsets(division["subsets"]),
         classes=_spreads(material),
         leaks=_leaks(division["leaks"]),
         dropped=tuple(dropped),
-        reasons=tuple(sorted(reasons.items())),
         warnings=tuple(division["warnings"]),
     )
 

@@ -104,6 +104,7 @@ def confusion(results: Results) -> Figure:
     layout = {
         "xaxis": axis | {"side": "top", "tickangle": -45, "title": titled("predicted as")},
         "yaxis": axis | {"autorange": "reversed", "title": titled("ground truth")},
+        "margin": {"l": 8, "r": 64, "t": 8, "b": 8},  # room to the right for slanting labels
     }
     alt = f"Confusion matrix of {len(names)} classes, in percent of each ground-truth class; a table below has counts."
     height = min(52, 620 // len(names)) * len(names) + 120
@@ -185,7 +186,8 @@ def _curves(
     small = height == SMALL
     layout: Json = {
         "shapes": [best],
-        "xaxis": {"nticks": 6, "tickformat": "d", "zeroline": False} | ({} if small else {"title": titled("epoch")}),
+        "xaxis": {"tick0": 1, "dtick": -(-len(training.epochs) // 6), "zeroline": False}
+        | ({} if small else {"title": titled("epoch")}),
         "yaxis": {"nticks": 3 if small else 5, "rangemode": "tozero", "zeroline": False},
     }
     if top is not None:

@@ -47,8 +47,8 @@ class Figure:
 
 
 def escape(text: str) -> str:
-    """Text for a plotly figure, which would take `<b>` and `&lt;` for markup."""
-    return html.escape(text, quote=False)
+    """Text for a plotly figure, which would take `<b>` and `&lt;` for markup, and `$x$` for mathematics."""
+    return html.escape(text, quote=False).replace("$", "&#36;")
 
 
 def class_axis(names: Sequence[str], colors: Sequence[str]) -> Json:

@@ -56,6 +56,6 @@ def listed(items: Sequence[str], most: int = 12) -> str:
 
 
 def short(text: str, most: int = 28) -> str:
-    """The text for a place with little room: without control characters, cut with an ellipsis."""
+    """The text for a place with little room: without control characters, its middle cut where it is too long."""
     clean = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]", "\N{REPLACEMENT CHARACTER}", text)
-    return clean if len(clean) <= most else clean[: most - 1] + "…"
+    return clean if len(clean) <= most else f"{clean[: most // 2]}…{clean[-((most - 1) // 2) :]}"
