@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,17 +31,18 @@ def spread(function: Callable[[Item], Result], items: Sequence[Item], workers: i
     Args:
         function: picklable; what it raises is raised here.
         items: picklable.
-        workers: processes; as many as cores when None. 0, 1 or few items: no process but this one.
+        workers: processes; as many as this process may use cores when None. 0, 1 or few items: no process but this one.
 
     Raises:
         SightlineError: the processes could not start, or one of them was killed.
     """
-    count = min(os.cpu_count() or 1 if workers is None else workers, len(items))
+    count = min(_cores() if workers is None else workers, len(items))
     if count <= 1 or len(items) < WORTH_IT:
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")  # the same on every system, and safe beside threads
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_go_with_the_parent)
+    with _starting():
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_go_with_the_parent)
     try:
         yield from _in_order(pool, function, items, count * AHEAD)
     except BrokenProcessPool as error:
@@ -54,20 +57,35 @@ def spread(function: Callable[[Item], Result], items: Sequence[Item], workers: i
 def _in_order(
     pool: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item], ahead: int
 ) -> Iterator[Result]:
-    waiting: list[Future[Result]] = []
+    waiting: deque[Future[Result]] = deque()
     for item in items:
-        waiting.append(pool.submit(function, item))
+        with _starting():
+            waiting.append(pool.submit(function, item))
         if len(waiting) > ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Round what may start a process. The process never hears of Ctrl-C, which is the parent's to answer."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    except OSError as error:
+        raise SightlineError(f"No worker process can be started: {error}. Try --workers 1.") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _go_with_the_parent() -> None:
     """End this worker when its parent is gone, however it went: a pool's workers would wait for work for ever."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
