@@ -726,6 +726,7 @@ def test_the_report_says_how_often_the_test_subset_was_looked_at(tracker):
     assert "The test subset has been looked at twice." in page_of(second).text
     of_test = report(settings(evaluate={"subset": "test"}), tracker)
     assert of_test.metadata["evaluation"].startswith("town_eval_test:")
+    assert of_test.name == "town_report_test"  # and the report on valid stays where it was
     assert "These images took no part in training" in page_of(of_test).text
 
 

@@ -24,7 +24,8 @@ def report(
 ) -> Artifact:
     """Write the report of an evaluation, and of the model, split and data that it comes from.
 
-    A copy is put at `{store}/reports/{NAME}_report.html`, where people find it.
+    A copy is put at `{store}/reports/{NAME}_report.html`, where people find it. The report of an evaluation on the
+    test subset is an artifact of its own, `NAME_report_test`.
 
     Args:
         config: context, targets, title and number of example images; all of it stands in the report.
@@ -100,7 +101,8 @@ def _write(
     run.summary = _summary(facts.results)
     keys = ("raw", "split", "model", "evaluation")
     metadata = {key: artifact.spec for key, artifact in zip(keys, inputs, strict=True)}
-    return run.save(f"{name}_report", "report", {REPORT: path}, metadata)
+    suffix = "_report" if material.subset == "valid" else "_report_test"
+    return run.save(name + suffix, "report", {REPORT: path}, metadata)
 
 
 def _summary(results: Any) -> dict[str, Any]:
