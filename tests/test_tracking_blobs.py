@@ -117,6 +117,16 @@ def test_a_file_of_the_users_is_not_taken_for_one_in_scratch(tracker, tmp_path, 
     assert not blob.is_symlink()
 
 
+def test_a_link_inside_scratch_is_stored_as_what_it_points_at(tracker):
+    with tracker.run("upload", config={}) as run:
+        (run.scratch / "made").write_text("made")
+        (run.scratch / "link").symlink_to(run.scratch / "made")
+        stored = run.store(run.scratch / "link")
+        assert (run.scratch / "made").read_text() == "made"
+    blob = tracker.blobs.path(stored.digest)
+    assert (blob.read_text(), blob.is_symlink()) == ("made", False)
+
+
 @pytest.mark.parametrize("name", ["missing", "folder"])
 def test_what_is_no_file_cannot_be_stored(tracker, tmp_path, name):
     (tmp_path / "folder").mkdir()
@@ -281,6 +291,21 @@ def test_a_disk_with_no_room_even_for_the_record(tracker, monkeypatch):
     (record,) = again(tracker).runs()
     assert (record.status, record.resumable) == ("failed", True)
     nothing_left(tracker)
+
+
+def test_the_files_of_a_run_make_room_for_its_record(tracker, monkeypatch):
+    update = type(tracker._book).update
+
+    def tight(book, record):
+        if (book.scratch(record.id) / "big").exists():
+            full()
+        return update(book, record)
+
+    monkeypatch.setattr(type(tracker._book), "update", tight)
+    with pytest.raises(StoreError, match="is full"), tracker.run("upload", config={}) as run:
+        (run.scratch / "big").write_text("all there was")
+        full()
+    is_closed_as_full(tracker)
 
 
 def test_a_disk_that_is_full_before_the_run(tracker, monkeypatch):

@@ -86,7 +86,7 @@ def fetch(url, data=None, **headers):
         return answer.read().decode()
 
 
-def ask(url, name, **arguments):
+def ask(url, name, /, **arguments):
     return json.loads(fetch(f"{url}api/{name}", arguments))["data"]
 
 
@@ -110,6 +110,14 @@ def test_it_shows_this_project_with_its_runs(served):
     assert [row["loss"] for row in logs if "loss" in row] == [0.75]
     (artifact,) = ask(url, "list_artifacts", project="roads")
     assert (artifact["name"], artifact["versions"][0]["aliases"]) == ("cam_model", ["latest"])
+
+
+def test_it_finds_the_files_of_artifacts(served, store):
+    url, _ = served
+    (entry,) = ask(url, "get_artifact_manifest", project="roads", name="cam_model", spec="latest")["manifest"]
+    assert entry["path"] == "weights.bin"
+    assert fetch(f"{url}artifact_blob/roads/{entry['digest']}") == "weights"
+    assert ask(url, "get_settings")["media_dir"] == str(store / "trackio" / "media")
 
 
 def test_it_can_only_be_looked_at(served):

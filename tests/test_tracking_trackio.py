@@ -148,6 +148,20 @@ def test_several_stores_in_one_process_do_not_mix(tmp_path):
     assert folders() == before
 
 
+def test_one_thread_does_not_turn_trackio_away_from_another(tmp_path):
+    from trackio import utils
+
+    one, two = (open_tracker(Config(store=str(tmp_path / name))).backend for name in ("one", "two"))
+    thread = threading.Thread(target=two.last_step, args=("0123abcd", "training-1"))
+    with one._storage():
+        thread.start()
+        thread.join(timeout=0.3)
+        assert thread.is_alive(), "it waits for its turn"
+        assert utils.TRACKIO_DIR.parent == tmp_path / "one"
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
 def test_trackio_is_left_as_it_was_after_an_error(tmp_path):
     from trackio import sqlite_storage, utils
 
