@@ -3,7 +3,12 @@
 import functools
 import json
 import os
+import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 import zipfile
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +20,7 @@ from damage import encoded, grey_png, mask, put, put_pair
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from processes import group, wait_until
 from trees import GROUPS, PUBLISHED, STORED, TREES, make_tree
 
 from sightline.classes import ROAD_SCENE, ClassMap
@@ -713,3 +719,29 @@ def test_the_schema_is_that_of_an_empty_table(tmp_path):
     schema = eda_schema(ROAD_SCENE)
     path = Table(pa.Table.from_pylist([], schema), ROAD_SCENE).write(tmp_path / "t.parquet")
     assert Table.read(path).data.schema == schema
+
+
+def test_ctrl_c_ends_the_command_promptly_and_tidily(tmp_path):
+    root = tmp_path / "data"
+    put(root, "classes.yaml", b"names: [road]\nraw_values: {3: 0}")
+    for number in range(300):
+        put_pair(root, f"d-{number}", encoded(Image.new("RGB", (320, 240), (number % 256, number // 256, 0)), "JPEG"),
+                 mask(np.full((240, 320), 3, np.uint8)))  # fmt: skip
+    command = [sys.executable, "-m", "sightline", "ingest", "--data", str(root), "--store", str(tmp_path / "store")]
+    process = subprocess.Popen(
+        [*command, "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_until(lambda: list((tmp_path / "store").glob("tmp/*/*.png")), 60)  # the first mask that a worker has written
+    assert len(group(process.pid)) > 2
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 15
+    assert (process.returncode, out) == (130, "")
+    assert re.fullmatch(r"ingest: run upload-1\nError: Interrupted\. .*\n", err)
+    wait_until(lambda: not group(process.pid))
+    place = Place(tmp_path / "store", "trackio")
+    (run,) = place.tracker.runs()
+    assert (run.status, run.error, place.tracker.artifacts()) == ("failed", "interrupted", [])
+    assert list((tmp_path / "store/tmp").iterdir()) == []
+    assert place.ingest(root, limit=3).spec == "data:v0"

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from processes import alive, wait_until
 
 from sightline.errors import DataError, SightlineError
 from sightline.pool import AHEAD, WORTH_IT, spread
@@ -153,23 +154,6 @@ try:
 except SightlineError as error:
     print("told:", error)
 """
-
-
-def alive(pid):
-    """Whether a process is there, and no zombie either."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    return not (status.is_file() and status.read_text().rpartition(")")[2].split()[0] == "Z")
-
-
-def wait_until(true, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 class Script:
