@@ -187,8 +187,7 @@ def _numbers(data: pa.Table, name: str) -> NDArray[np.float64] | None:
     """A column of numbers as float64[N], NaN where it is null; None where there is no such column."""
     if name not in data.column_names or not is_number(data.schema.field(name).type):
         return None
-    column: NDArray[np.float64] = data[name].cast(pa.float64()).to_numpy()
-    return column
+    return np.array(data[name].to_pylist(), np.float64)  # Arrow's own `to_numpy` would import pandas first
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -236,8 +235,141 @@ def _subsets(table: Table) -> dict[str, Counts]:
     if set(values) <= {"None"}:
         return {}
     order = [*SUBSETS, *sorted(set(values) - set(SUBSETS))]
-    rows = {name: pa.array([value == name for value in values], pa.bool_()) for name in order if name in values}
+    rows = {name: _mask([value == name for value in values]) for name in order if name in values}
     return {name: _count(table.data.filter(mask), table.classes) for name, mask in rows.items()}
+
+
+def _mask(flags: list[bool]) -> pa.BooleanArray:
+    """The flags as an Arrow array, by way of its bits: `pa.array` would import pandas first."""
+    bits = pa.py_buffer(np.packbits(np.array(flags, bool), bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, bits])
+
+
+def _quality(self) -> dict[str, Any] | None:
+    if self.quality is None:
+        return None
+    return {
+        "iou": dict(zip(self.names, self.quality.iou, strict=True)),
+        "miou": self.quality.miou,
+        "mean_image_iou": self.quality.mean_image_iou,
+        "pixel_accuracy": self.quality.pixel_accuracy,
+        "confusion": self.quality.confusion.tolist(),
+        "worst": [{KEY: name, "miou": miou, "loss": loss} for name, miou, loss in self.quality.worst],
+    }
+
+
+def summarise(table: Table, worst: int = 5) -> Summary:
+    """Count what a table holds: an EDA table, a prediction table, both joined, or any other.
+
+    Args:
+        table: whose columns decide what can be told.
+        worst: how many of the worst images are named.
+
+    Raises:
+        DataError: the column `confusion` does not fit the class map.
+    """
+    return Summary(
+        classes=table.classes,
+        columns=tuple(table.columns),
+        all=_count(table.data, table.classes),
+        sizes=_sizes(table.data),
+        together=_together(table),
+        subsets=_subsets(table),
+        quality=_quality(table, worst) if table.classes and "confusion" in table.columns else None,
+    )
+
+
+def confusions(table: Table) -> NDArray[np.int64]:
+    """The column `confusion` of a prediction table as matrices, int64[N, C, C], rows = target.
+
+    Raises:
+        DataError: there is no class map or no such column, or an entry is not C × C counts.
+    """
+    classes = len(table.classes or ())
+    if not classes or "confusion" not in table.columns:
+        raise DataError(f"No prediction table: it needs a class map and a column confusion, but has {table.columns}.")
+    rows = table.data["confusion"].to_pylist()
+    wrong = [index for index, row in enumerate(rows) if not isinstance(row, list) or len(row) != classes**2]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} of {len(rows)} rows do not hold {classes}×{classes} counts in the column confusion, as the "
+            f"{classes} classes need (first: row {wrong[0]}). Evaluate again."
+        )
+    return np.array(rows, np.int64).reshape(len(rows), classes, classes)
+
+
+def _count(data: pa.Table, classes: ClassMap | None) -> Counts:
+    names = classes.names if classes else ()
+    present = [_numbers(data, name) for name in names]
+    return Counts(
+        images=data.num_rows,
+        groups=_distinct(data, "Group"),
+        drives=_distinct(data, "Drive"),
+        with_class=tuple(None if column is None else int((column > 0).sum()) for column in present),
+        share=tuple(_share(data, f"{name}_share") for name in names),
+        ignored_share=_share(data, "ignored_share"),
+    )
+
+
+def _numbers(data: pa.Table, name: str) -> NDArray[np.float64] | None:
+    """A column of numbers as float64[N], NaN where it is null; None where there is no such column."""
+    if name not in data.column_names or not is_number(data.schema.field(name).type):
+        return None
+    return np.array(data[name].to_pylist(), np.float64)  # Arrow's own `to_numpy` would import pandas first
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of this type is shown and summed as numbers (booleans count as 0 and 1)."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def _distinct(data: pa.Table, name: str) -> int | None:
+    return len(set(data[name].to_pylist()) - {None}) if name in data.column_names else None
+
+
+def _share(data: pa.Table, name: str) -> float | None:
+    """Share of all pixels; rows without one are left out. None without sizes: a plain mean is another quantity."""
+    shares, width, height = (_numbers(data, column) for column in (name, "Width", "Height"))
+    if shares is None or width is None or height is None:
+        return None
+    pixels = width * height
+    known = ~np.isnan(shares * pixels)
+    total = pixels[known].sum()
+    return float((shares * pixels)[known].sum() / total) if total else None
+
+
+def _sizes(data: pa.Table) -> tuple[tuple[int, int, int], ...]:
+    if not {"Width", "Height"} <= set(data.column_names):
+        return ()
+    pairs = Counter(zip(data["Width"].to_pylist(), data["Height"].to_pylist(), strict=True))
+    return tuple((*size, count) for size, count in pairs.most_common() if None not in size)
+
+
+def _together(table: Table) -> NDArray[np.int64] | None:
+    columns = [_numbers(table.data, name) for name in (table.classes.names if table.classes else ())]
+    known = [column > 0 for column in columns if column is not None]
+    if not known or len(known) < len(columns):
+        return None
+    present = np.stack(known, axis=1).astype(np.int64)
+    return present.T @ present
+
+
+def _subsets(table: Table) -> dict[str, Counts]:
+    """Per subset in the order of `SUBSETS`, others after them; a table whose rows are all in none has no subsets."""
+    column = next((name for name in ("Stage", "Split") if name in table.columns), None)
+    if column is None:
+        return {}
+    values = [str(value) for value in table.data[column].to_pylist()]
+    if set(values) <= {"None"}:
+        return {}
+    order = [*SUBSETS, *sorted(set(values) - set(SUBSETS))]
+    rows = {name: [row for row, value in enumerate(values) if value == name] for name in order if name in values}
+    return {name: _count(_rows(table.data, numbers), table.classes) for name, numbers in rows.items()}
+
+
+def _rows(data: pa.Table, numbers: list[int]) -> pa.Table:
+    """The rows of these numbers. Arrow's `filter` would import pandas first, `take` does not."""
+    return data.take(pa.array(numbers, pa.int64()))
 
 
 def _quality(table: Table, worst: int) -> Quality:

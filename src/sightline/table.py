@@ -73,7 +73,8 @@ class Table:
             DataError: the file is missing or is no Parquet.
         """
         try:
-            data = pq.read_table(path)
+            with pq.ParquetFile(path) as file:  # `pq.read_table` would import pandas first
+                data = file.read()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"The table {path} cannot be read: {error}") from None
         stored = (data.schema.metadata or {}).get(CLASSES_KEY)
