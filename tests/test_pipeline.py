@@ -98,10 +98,9 @@ def digests(tracker):
 
 
 def leftovers(store):
-    """Files that a finished walk does not leave behind."""
-    half = [
-        path for path in store.rglob("*") if path.suffix in (".tmp", ".partial", ".lock") and path.name != "book.lock"
-    ]
+    """Files that a finished walk does not leave behind; the two locks stay, they belong to no run."""
+    locks = {store / "runs" / "book.lock", store / "trackio" / "sightline.lock"}
+    half = [path for path in store.rglob("*") if path.suffix in (".tmp", ".partial", ".lock") and path not in locks]
     return half + [path for folder in ("tmp", "checkpoints") for path in (store / folder).glob("*")]
 
 
