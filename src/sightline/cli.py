@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +14,21 @@ import typer
 from typer.core import TyperGroup
 
 from sightline import __version__
-from sightline.config import SECTIONS, Config, Data, Evaluate, Report, Split, Train, write_commented
-from sightline.console import console
+from sightline.config import SECTIONS, Config, Context, Data, Evaluate, Problem, Report, Split, Train, write_commented
+from sightline.console import console, say
 from sightline.errors import SightlineError
-from sightline.flags import with_settings
+from sightline.flags import QUIET, STORE, with_settings
 
 if TYPE_CHECKING:
     from sightline.tracking import Artifact, Tracker
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, or choose another --store."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a folder that can be read and written."),
+}
+"""What to do about errors of the disk that are no fault of the program."""
+PLAIN = {"–": "-", "−": "-", "…": "...", "·": ".", "×": "x", "“": '"', "”": '"', "‘": "'", "’": "'", "→": "->"}
+"""What stands for a character that the terminal's encoding does not have."""
 
 
 class Commands(TyperGroup):
@@ -31,20 +40,25 @@ class Commands(TyperGroup):
         except SightlineError as error:
             _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            _fail("Interrupted. What is finished is kept: `sightline run` goes on from there.", 130)
-        except OSError as error:
-            if error.errno not in FULL:
+            _fail(
+                "Interrupted. What is finished is kept; the same command goes on from there (`train` with --resume).",
+                130,
+            )
+        except Exception as error:
+            disk = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(disk, OSError) or disk.errno not in REMEDIES:
                 raise
-            _fail(f"{error}. Free some space, or choose a --store that can be written.", 7)
+            place = f"{disk.filename}: " if disk.filename else ""
+            _fail(f"{place}{disk.strerror}. {REMEDIES[disk.errno]}", 7)
 
 
 app = typer.Typer(
     cls=Commands,
     name="sightline",
-    help="From a folder of labelled road images to a trustworthy, reported segmentation baseline.",
     epilog="Try: sightline sample data && sightline run --data data --no-pretrained",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,8 +68,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> None:
-    """The entry point `sightline`."""
+    """The entry point `sightline`. What the terminal cannot show becomes something near it, never a traceback."""
+    codecs.register_error("sightline", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="sightline")
     app()
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(PLAIN.get(char, "?") for char in error.object[error.start : error.end]), error.end
 
 
 def _version(wanted: bool) -> None:
@@ -66,7 +89,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def begin(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no lines on stderr but errors.")] = False,
+    quiet: Annotated[bool, QUIET] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -76,20 +99,19 @@ def begin(
 
 
 @app.command(epilog="Try: sightline run --data data --no-pretrained --epochs 5")
-@with_settings(*SECTIONS.values())
+@with_settings(Config, *SECTIONS.values())
 def run(config: Config, force: Force = False) -> None:
-    """Every stage in order, from a folder of images to a report; skips what is up to date, goes on with what was
-    broken off."""
+    """Walk from a folder of images to a report, stage by stage; skip what is up to date, go on with what broke off."""
     from sightline.stages.pipeline import run as walk
 
     tracker = _tracker(config)
     done = walk(config, tracker, force=force)
     _print_evaluation(done.evaluation)
-    _print_report(config, done.report)
+    typer.echo(f"Report: {_page(config, done.report)}")
 
 
-@app.command(epilog="Try: sightline ingest --data bdd-simple-1k --limit 50")
-@with_settings(Data)
+@app.command(epilog="Try: sightline ingest --data data --limit 100")
+@with_settings(Data, names=(*STORE, "workers"))
 def ingest(config: Config, force: Force = False) -> None:
     """Check every image and mask, and keep them with a table of one row per image."""
     from sightline.stages.ingest import ingest as stage
@@ -98,10 +120,10 @@ def ingest(config: Config, force: Force = False) -> None:
 
 
 @app.command(epilog="Try: sightline split --stratify bicycle,person --test-folds 0 --valid-folds 1,2")
-@with_settings(Split, names=("data", "name"))
+@with_settings(Split, names=(*STORE, "data", "name", "seed"))
 def split(
     config: Config,
-    raw: Annotated[str, typer.Option(help="The dataset, NAME:VERSION.", show_default="NAME:latest")] = "",
+    raw: Annotated[str, typer.Option(help="The dataset, NAME:VERSION; the latest when left out.")] = "",
     force: Force = False,
 ) -> None:
     """Deal the images to train, valid and test, each drive to one of them, and check for leaks."""
@@ -111,13 +133,15 @@ def split(
 
 
 @app.command(epilog="Try: sightline train --no-pretrained --epochs 20 --lr 1e-3")
-@with_settings(Train, names=("data", "name"))
+@with_settings(Train, names=(*STORE, "data", "name", "seed"))
 def train(
     config: Config,
     split_data: Annotated[
-        str, typer.Option("--split", help="The split, NAME_split:VERSION.", show_default="NAME_split:latest")
+        str, typer.Option("--split", help="The split, NAME_split:VERSION; the latest when left out.")
     ] = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished epoch.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last finished epoch of a training that was broken off.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Train the baseline, and keep the weights of the epoch with the best mIoU on valid."""
@@ -127,10 +151,10 @@ def train(
 
 
 @app.command(epilog="Try: sightline evaluate --subset test")
-@with_settings(Evaluate, names=("data", "name", "device"))
+@with_settings(Evaluate, names=(*STORE, "data", "name", "device", "seed"))
 def evaluate(
     config: Config,
-    model: Annotated[str, typer.Option(help="The model, NAME_model:VERSION.", show_default="NAME_model:latest")] = "",
+    model: Annotated[str, typer.Option(help="The model, NAME_model:VERSION; the latest when left out.")] = "",
     force: Force = False,
 ) -> None:
     """Measure a model image by image, beside a majority-class baseline."""
@@ -142,21 +166,21 @@ def evaluate(
 
 
 @app.command(epilog="Try: sightline report --title 'Baseline of May'")
-@with_settings(Report, names=("data", "name", "subset", "goal", "users", "cost_of_errors", "target_miou", "target_iou"))
+@with_settings(Context, Problem, Report, names=(*STORE, "data", "name", "subset"))
 def report(
     config: Config,
     evaluation: Annotated[
-        str, typer.Option(help="The evaluation, NAME_eval:VERSION.", show_default="NAME_eval:latest")
+        str, typer.Option(help="The evaluation, NAME_eval:VERSION; the latest of the subset when left out.")
     ] = "",
     force: Force = False,
 ) -> None:
     """Write the report: one HTML file that opens anywhere."""
     from sightline.stages.report import report as stage
 
-    _print_report(config, stage(config, _tracker(config), evaluation=evaluation or None, force=force))
+    typer.echo(_page(config, stage(config, _tracker(config), evaluation=evaluation or None, force=force)))
 
 
-@app.command(epilog="Try: sightline show data --where 'bicycle = 1 AND Brightness < 60' --sort 'person_share DESC'")
+@app.command(epilog="Try: sightline show data --where 'bicycle = 1 AND Brightness < 120' --sort 'person_share DESC'")
 @with_settings()
 def show(
     config: Config,
@@ -178,8 +202,7 @@ def show(
     found = find_table(table, config).query(where, sort)
     summary = summarise(found)
     if as_json:
-        rows = found.query(limit=limit).rows() if limit else []
-        typer.echo(json.dumps({"summary": summary.to_dict(), "rows": rows}, indent=1, default=str))
+        _print_json({"summary": summary.to_dict(), "rows": found.query(limit=limit).rows() if limit else []})
         return
     from sightline.terminal import render, render_rows
 
@@ -192,16 +215,18 @@ def sample(
     folder: Annotated[Path, typer.Argument(help="Folder to write to; made when missing.")],
     drives: Annotated[int, typer.Option(min=1, help="Number of drives.")] = 24,
     frames: Annotated[int, typer.Option(min=1, help="Images per drive.")] = 8,
-    width: Annotated[int, typer.Option(help="Pixels.")] = 1280,
-    height: Annotated[int, typer.Option(help="Pixels.")] = 720,
+    width: Annotated[int, typer.Option(help="Width of the images in pixels.")] = 1280,
+    height: Annotated[int, typer.Option(help="Height of the images in pixels.")] = 720,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 42,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as cores when left out.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another sample that is in the folder.")] = False,
+    quiet: Annotated[bool, QUIET] = False,
 ) -> None:
     """Draw synthetic road scenes with their masks: data to try everything with, offline."""
     from sightline.console import progress
     from sightline.synth import make_dataset
 
+    console().quiet = console().quiet or quiet
     with progress("drawing", drives * frames) as step:
         make_dataset(
             folder, drives=drives, frames=frames, size=(height, width), seed=seed, workers=workers, force=force,
@@ -210,7 +235,7 @@ def sample(
     typer.echo(folder)
 
 
-@app.command(epilog="Try: sightline init && sightline run")
+@app.command(epilog="Try: sightline init && sightline run --data data --no-pretrained")
 def init(force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False) -> None:
     """Write a commented sightline.yaml with every setting into this folder."""
     typer.echo(write_commented(force=force))
@@ -220,22 +245,26 @@ def init(force: Annotated[bool, typer.Option("--force", help="Replace the file t
 @with_settings()
 def runs(config: Config, as_json: AsJson = False) -> None:
     """List the runs: what each did, from what, and what came of it."""
+    import dataclasses
+
     from sightline.terminal import render_runs
 
     found = _tracker(config).runs()
     if as_json:
-        import dataclasses
-
-        typer.echo(json.dumps([dataclasses.asdict(record) for record in found], indent=1))
-    else:
+        _print_json([dataclasses.asdict(record) for record in found])
+    elif found:
         _print(render_runs(found))
+    else:
+        say(f"No runs in {config.store} yet. `sightline run` makes some.")
 
 
-@app.command(epilog="Try: sightline artifacts camvid_model:v0")
+@app.command(epilog="Try: sightline artifacts data_model")
 @with_settings()
 def artifacts(
     config: Config,
-    artifact: Annotated[str, typer.Argument(help="One artifact, whose files are listed.", show_default="all")] = "",
+    artifact: Annotated[
+        str, typer.Argument(help="One artifact, NAME or NAME:VERSION, to list its files; all when left out.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the artifacts with their versions, or the files of one."""
@@ -244,19 +273,25 @@ def artifacts(
     tracker = _tracker(config)
     found = [tracker.get(artifact)] if artifact else tracker.artifacts()
     if as_json:
-        typer.echo(json.dumps([each.to_dict() for each in found], indent=1))
+        _print_json([each.to_dict() for each in found])
+    elif artifact:
+        _print(render_artifact(found[0]))
+    elif found:
+        _print(render_artifacts(found))
     else:
-        _print(render_artifact(found[0]) if artifact else render_artifacts(found))
+        say(f"No artifacts in {config.store} yet. `sightline run` makes some.")
 
 
 @app.command(epilog="Try: sightline ui --port 8000")
-@with_settings()
+@with_settings(names=("store", "project"))
 def ui(
     config: Config,
     host: Annotated[
         str, typer.Option(help="Address to listen at; other machines can reach any but loopback.")
     ] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port.", show_default="7860, or a free one")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 7860, or a free one, when left out.")
+    ] = None,
 ) -> None:
     """Open trackio's dashboard on the runs: metrics, artifacts, lineage. Ctrl-C ends it."""
     from sightline.tracking.dashboard import serve
@@ -270,6 +305,11 @@ def _tracker(config: Config) -> Tracker:
     return open_tracker(config)
 
 
+def _page(config: Config, page: Artifact) -> Path:
+    """Where the report lies for people to open."""
+    return Path(config.store) / "reports" / f"{page.name}.html"
+
+
 def _print_spec(artifact: Artifact) -> None:
     typer.echo(artifact.spec)
 
@@ -281,17 +321,20 @@ def _print_evaluation(evaluation: Artifact) -> None:
     _print(render_evaluation(evaluation.json("summary.json"), ClassMap.from_dict(evaluation.json("classes.json"))))
 
 
-def _print_report(config: Config, page: Artifact) -> None:
-    typer.echo(f"Report: {Path(config.store) / 'reports' / (page.name + '.html')}")
+def _print_json(value: Any) -> None:
+    from sightline.tracking.plain import plain
+
+    typer.echo(json.dumps(plain(value), indent=1, default=str))
 
 
 def _print(*parts: Any) -> None:
-    """Rich renderables to stdout; as wide as they are where nobody looks at a terminal."""
+    """Rich renderables to stdout, fitted to a terminal; elsewhere as wide as they are, so that nothing is cut."""
     from rich.console import Console
 
-    out = Console(highlight=False)
+    out = Console(highlight=False, emoji=False)
     if not out.is_terminal:
-        out = Console(highlight=False, width=240)
+        out = Console(highlight=False, emoji=False, width=10_000)
+        out.width = max(out.measure(part).maximum for part in parts)
     for part in parts:
         out.print(part)
 
@@ -299,5 +342,5 @@ def _print(*parts: Any) -> None:
 def _fail(text: str, code: int) -> None:
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"Error: {text}", markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(f"Error: {text}", markup=False)
     raise typer.Exit(code)

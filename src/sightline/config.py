@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
@@ -49,8 +51,10 @@ class Problem(Section):
     """Step 2, the data-science problem. The report says of each target whether it is met."""
 
     task: Annotated[str, About("the task in a sentence")] = "semantic segmentation of road scenes"
-    target_miou: Annotated[Share | None, About("mIoU to reach")] = None
-    target_iou: Annotated[dict[str, Share], About("IoU to reach, per class")] = dataclasses.field(default_factory=dict)
+    target_miou: Annotated[Share | None, About("the mIoU to reach")] = None
+    target_iou: Annotated[dict[str, Share], About("the IoU to reach, class by class")] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,9 @@ class Data(Section):
 
     data: Annotated[str, About("folder of images and masks, or the name of a dataset (bdd-simple-1k)")] = ""
     name: Annotated[str, About("name of the artifacts; the folder's name when left out")] = ""
-    preset: Annotated[str, About("bdd-simple, bdd100k, camvid, camvid-rgb or cityscapes; found out when left out")] = ""
+    preset: Annotated[
+        str, About("layout: bdd-simple, bdd100k, camvid, camvid-rgb or cityscapes; found out when left out")
+    ] = ""
     images: Annotated[str, About("where images are, e.g. 'images/{stem}.jpg'")] = ""
     mask: Annotated[str, About("the mask of an image, e.g. 'labels/{stem}_mask.png'")] = ""
     group: Annotated[str, About("regular expression for the drive in an image's stem")] = ""
@@ -99,7 +105,7 @@ class Train(Section):
 
     recipe: Annotated[
         Literal["default", "course"],
-        About("default, or the recipe of the W&B course (fastai unet_learner, ten times the cost a step)"),
+        About("what is trained: default, or course (that of the W&B course: fastai unet_learner, ten times slower)"),
     ] = "default"
     arch: Annotated[str, About("decoder of segmentation_models_pytorch, e.g. unet, fpn, linknet")] = "unet"
     encoder: Annotated[str, About("encoder of segmentation_models_pytorch, e.g. resnet18")] = "resnet18"
@@ -112,11 +118,11 @@ class Train(Section):
     lr: Annotated[float, Gt(0), About("highest learning rate of the one-cycle schedule")] = 2e-3
     augment: Annotated[
         Literal["none", "flip", "full"],
-        About("none, flip (left and right), or full (fastai's aug_transforms)"),
+        About("random changes of training images: none, flip (left and right), or full (fastai's aug_transforms)"),
     ] = "flip"
     pretrained: Annotated[bool, About("begin with ImageNet weights in the encoder")] = True
     weights: Annotated[str, About("begin with these weights (a .safetensors file)")] = ""
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], About("where to train")] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], About("where to compute")] = "auto"
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ class Config(Section):
     project: Annotated[str, About("the tracker's project")] = "sightline"
     tracker: Annotated[
         Literal["trackio", "none"],
-        About("trackio, or none: nothing is kept but the files of this one command"),
+        About("who keeps runs and artifacts: trackio, or none (no later command finds them)"),
     ] = "trackio"
     seed: Annotated[int, Ge(0), Lt(2**32), About("seed of the split, the weights and the order of images")] = 42
     workers: Annotated[int | None, Ge(0), About("processes that read images; as many as cores when left out")] = None
@@ -156,6 +162,8 @@ class Config(Section):
     report: Report = Report()
 
     def __post_init__(self) -> None:
+        if not self.store:
+            raise ValueError("store is empty, but should name a folder")
         if not NAME.fullmatch(self.project):
             raise ValueError(f"the project {self.project!r} may hold letters, digits, '_' and '-' only")
 
@@ -182,25 +190,75 @@ def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = 
         ConfigError: the file is missing or no YAML, a key is unknown, a value does not fit.
     """
     tree = _read_yaml(path)
-    for name, value in (overrides or {}).items():
-        if value is not None:
-            _place(tree, name, value)
-    return parse_config(tree, where=str(path or CONFIG_FILE))
+    where = [str(path or CONFIG_FILE)] if tree else []
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    for name, value in given.items():
+        _place(tree, name, value)
+    return parse_config(tree, " and ".join([*where, "the flags"] if given else where))
 
 
 def parse_config(tree: Mapping[str, Any], where: str = CONFIG_FILE) -> Config:
-    """A nested mapping -> `Config`; ConfigError names each key that does not fit."""
+    """A nested mapping -> `Config`; ConfigError names each key that does not fit. A section left empty is the default.
+
+    Args:
+        tree: as `sightline.yaml` holds it.
+        where: what the error says it was read from.
+    """
     from pydantic import TypeAdapter, ValidationError
 
+    filled = {key: {} if key in SECTIONS and value is None else value for key, value in tree.items()}
     try:
-        return TypeAdapter(Config).validate_python(_renamed(tree, {"from": "from_csv"}))
+        return TypeAdapter(Config).validate_python(_renamed(filled, {"from": "from_csv"}))
     except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(
-            f"{len(problems)} setting(s) do not fit ({where} and the flags):\n"
-            + "\n".join(problems)
-            + "\nRun `sightline init` for a commented file with every key."
-        ) from None
+        problems = [_misfit(item["type"], item["loc"], item["msg"], item["input"]) for item in error.errors()]
+    what = "1 setting does" if len(problems) == 1 else f"{len(problems)} settings do"
+    lines = [f"{what} not fit, in {where}:", *(f"  {problem}" for problem in problems)]
+    raise ConfigError("\n".join([*lines, "`sightline run --help` lists every setting."]))
+
+
+PLAINER = {
+    "Input should": "should",
+    "Tuple should": "should",
+    " after validation": "",
+    "valid tuple": "list",
+    "valid dictionary": "mapping",
+    "Keys should": "keys should",
+}
+"""What pydantic says -> what people say."""
+
+
+def _misfit(kind: str, place: tuple[int | str, ...], message: str, given: Any) -> str:
+    """What is wrong with one value, from pydantic's account of it."""
+    names = ["from" if part == "from_csv" else part for part in place]
+    path = "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).lstrip(".")
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind == "unexpected_keyword_argument":
+        return f"{path}: there is no such setting{_hint(names[:-1], str(names[-1]))}"
+    if kind == "dataclass_type":
+        return f"{path} is {_brief(given)}, but should be a section of settings, one a line under `{path}:`"
+    if kind == "missing":
+        return f"{path} is missing"
+    for said, better in PLAINER.items():
+        message = message.replace(said, better)
+    return f"{path} is {_brief(given)}, but {message.partition(', unable to')[0]}"
+
+
+def _hint(place: list[int | str], name: str) -> str:
+    """Where an unknown key belongs, or what it may be a misspelling of."""
+    homes = {"": Config, **SECTIONS}
+    here = ".".join(map(str, place))
+    keys = {section: [setting.key for setting in settings_of(kind)] for section, kind in homes.items()}
+    if home := next((section for section, known in keys.items() if name in known), ""):
+        return f" here; it stands under `{home}:`"
+    known = [*keys.get(here, ()), *(SECTIONS if not here else ())]
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -229,14 +287,15 @@ class Setting:
     default: Any
 
 
-def settings_of(section: type) -> list[Setting]:
+@cache
+def settings_of(section: type) -> tuple[Setting, ...]:
     """The fields of one section in order, sections inside it left out."""
     hints = get_type_hints(section, include_extras=True)
-    return [
+    return tuple(
         _setting(field, hints[field.name])
         for field in dataclasses.fields(section)
         if field.name not in SECTIONS or section is not Config
-    ]
+    )
 
 
 def _setting(field: dataclasses.Field[Any], hint: Any) -> Setting:
@@ -269,7 +328,7 @@ def write_commented(folder: Path | None = None, *, force: bool = False) -> Path:
         path.with_suffix(".yaml.tmp").write_text(commented_yaml(), encoding="utf-8")
         path.with_suffix(".yaml.tmp").replace(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error}") from None
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
     return path
 
 
@@ -288,11 +347,14 @@ def _read_yaml(path: Path | None) -> dict[str, Any]:
     if path is None and not target.exists():
         return {}
     try:
-        tree = yaml.safe_load(target.read_text(encoding="utf-8"))
+        with target.open(encoding="utf-8") as stream:
+            tree = yaml.safe_load(stream)
     except FileNotFoundError:
         raise ConfigError(f"There is no {target}. `sightline init` writes one, with comments.") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{target} cannot be read as YAML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{target} is no YAML: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -301,13 +363,11 @@ def _read_yaml(path: Path | None) -> dict[str, Any]:
 
 
 def _place(tree: dict[str, Any], name: str, value: Any) -> None:
-    """Put a field's value where `sightline.yaml` would have it."""
+    """Put a field's value where `sightline.yaml` would have it; what is no section there is left for the check."""
     for section, kind in SECTIONS.items():
         for setting in settings_of(kind):
             if setting.name == name:
-                section_tree = tree.get(section) or {}
-                if not isinstance(section_tree, dict):
-                    raise ConfigError(f"`{section}:` in {CONFIG_FILE} holds no mapping of settings.")
-                tree[section] = {**section_tree, setting.key: value}
+                known = tree.get(section) if tree.get(section) is not None else {}
+                tree[section] = {**known, setting.key: value} if isinstance(known, dict) else known
                 return
     tree[name] = value

@@ -13,74 +13,81 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from sightline.config import CONFIG_FILE, SECTIONS, Config, Setting, load_config, settings_of
+from sightline.console import console
 from sightline.errors import ConfigError
 
-PANELS = {name.capitalize(): section for name, section in SECTIONS.items()}
+GENERAL = "General"
+"""Help panel of the settings that belong to no section."""
+STORE = ("store", "project", "tracker")
+"""The settings that every command needs which reads or writes runs."""
+QUIET = typer.Option("--quiet", "-q", help="No progress, no lines on stderr but errors.")
 
 
-def with_settings(*sections: type, names: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+Command = Callable[..., None]
+
+
+def with_settings(*sections: type, names: tuple[str, ...] = STORE) -> Callable[[Command], Command]:
     """A decorator: the command's first argument, `config`, is read from `sightline.yaml` and these flags.
 
     Args:
-        sections: every field of these settings dataclasses becomes a flag, besides those of `Config` itself.
-        names: single fields of other sections that become flags too.
+        sections: every field of these settings dataclasses becomes a flag.
+        names: single fields of other sections, and of `Config` itself, that become flags too.
     """
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         settings = _settings(sections, names)
 
         @functools.wraps(command)
-        def called(config_file: Path | None, **arguments: Any) -> None:
+        def called(config_file: Path | None, quiet: bool, **arguments: Any) -> None:
+            console().quiet = console().quiet or quiet
             given = {setting.name: _value(setting, arguments.pop(setting.name)) for _, setting in settings}
             command(load_config(config_file, given), **arguments)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        flags = [_flag(panel, setting) for panel, setting in settings]
-        called.__signature__ = inspect.Signature([*own, *flags, _CONFIG])  # type: ignore[attr-defined]
-        called.__annotations__ = {each.name: each.annotation for each in [*own, *flags, _CONFIG]}
+        flags = [*own, _QUIET, *(_flag(panel, setting) for panel, setting in settings), _CONFIG]
+        called.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in flags}
         del called.__wrapped__  # or the signature would be looked for there
         return called
 
     return decorate
 
 
-_CONFIG = inspect.Parameter(
+def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
+    annotation: Any = Annotated[kind, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_QUIET = _parameter("quiet", bool, False, QUIET)
+_CONFIG = _parameter(
     "config_file",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=None,
-    annotation=Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            help=f"settings file; {CONFIG_FILE} of this folder when left out",
-            rich_help_panel="Store",
-            show_default=False,
-        ),
-    ],
+    Path | None,
+    None,
+    typer.Option(
+        "--config",
+        help=f"Settings file; {CONFIG_FILE} of this folder when left out.",
+        rich_help_panel=GENERAL,
+        show_default=False,
+    ),
 )
 
 
 def _settings(sections: tuple[type, ...], names: tuple[str, ...]) -> list[tuple[str, Setting]]:
-    """(help panel, setting) of each flag, those of the command's own sections first."""
-    own = [(panel, setting) for panel, kind in PANELS.items() if kind in sections for setting in settings_of(kind)]
-    single = [
-        (panel, setting)
-        for panel, kind in PANELS.items()
-        if kind not in sections
-        for setting in settings_of(kind)
-        if setting.name in names
-    ]
-    return [*own, *single, *(("Store", setting) for setting in settings_of(Config))]
+    """(help panel, setting) of each flag, those of whole sections first, the general ones last."""
+    homes = {**{name.capitalize(): section for name, section in SECTIONS.items()}, GENERAL: Config}
+    found = [(panel, kind, setting) for panel, kind in homes.items() for setting in settings_of(kind)]
+    whole = [(panel, setting) for panel, kind, setting in found if kind in sections and kind is not Config]
+    single = [(panel, setting) for panel, kind, setting in found if kind not in sections and setting.name in names]
+    return [*whole, *single, *((GENERAL, setting) for setting in settings_of(Config) if Config in sections)]
 
 
 def _flag(panel: str, setting: Setting) -> inspect.Parameter:
     flag = "--" + setting.key.replace("_", "-")
     names = [f"{flag}/--no-{flag[2:]}"] if _plain(setting.kind) is bool else [flag]
-    option = typer.Option(
-        *names, help=setting.text, rich_help_panel=panel, show_default=_shown(setting), metavar=_metavar(setting)
-    )
-    kind: Any = Annotated[_parsed(setting.kind) | None, option]
-    return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    shown = _shown(setting)
+    text = f"{setting.text[0].upper()}{setting.text[1:]}." + (f" [dim]\\[default: {shown}][/dim]" if shown else "")
+    option = typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, metavar=_metavar(setting))
+    return _parameter(setting.name, _parsed(setting.kind) | None, None, option)
 
 
 def _plain(kind: Any) -> Any:
@@ -107,14 +114,14 @@ def _metavar(setting: Setting) -> str | None:
     return "|".join(get_args(plain)) if get_origin(plain) is Literal else None
 
 
-def _shown(setting: Setting) -> str | bool:
+def _shown(setting: Setting) -> str:
     """The default as the help shows it, though the flag itself has none: left out, `sightline.yaml` decides."""
     default = setting.default
     if isinstance(default, tuple):
         return (" " if _metavar(setting) == "HEIGHT WIDTH" else ",").join(map(str, default))
     if isinstance(default, bool):
-        return "yes" if default else "no"
-    return str(default) if default not in (None, "", {}) else False
+        return setting.name if default else f"no-{setting.name}"
+    return str(default) if default not in (None, "", {}) else ""
 
 
 def _value(setting: Setting, given: Any) -> Any:
@@ -125,7 +132,7 @@ def _value(setting: Setting, given: Any) -> Any:
     parts = [part.strip() for part in given.split(",") if part.strip()]
     if origin is tuple:
         return parts
-    pairs: Mapping[str, str] = dict(part.rpartition("=")[::2] for part in parts)
+    pairs: Mapping[str, str] = {name.strip(): value.strip() for name, _, value in (p.rpartition("=") for p in parts)}
     if "" in pairs:
         raise ConfigError(f"--{setting.key.replace('_', '-')} takes CLASS=VALUE, separated by commas, not {given!r}.")
     return pairs

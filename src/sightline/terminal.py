@@ -29,6 +29,8 @@ WIDEST_MATRIX = 12
 """With more classes than this, what occurs together is listed: a matrix would not fit a terminal."""
 HIDDEN = {"Image", "Mask", "Drive", "PHash", "Published", "Prediction", "confusion", "ignored_share"}
 """Columns that `render_rows` leaves out unless they are asked for; those per class are left out too."""
+TOLD = ("final_miou", "best_miou", "best_epoch", "train_images", "valid_images", "test_images", "images", "groups")
+"""Numbers of a run's summary that the list of runs shows, the first three of those that there are."""
 CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "�")
 """Control characters in a name would drive the terminal."""
 
@@ -65,7 +67,7 @@ def render_rows(table: Table, columns: Sequence[str] | None = None, limit: int |
         grid.add_column(_text(name), justify="right" if number else "left", **_wrapping(name))
         cells.append(_cells(shown[name]))
     if columns is None and (classes := _classes_of(table)):
-        grid.add_column(_text("Classes"), no_wrap=True)
+        grid.add_column(_text("Classes"), overflow="fold")
         cells.append(_strips(shown, classes))
     for row in zip(*cells, strict=True):
         grid.add_row(*row)
@@ -79,7 +81,7 @@ def render_evaluation(summary: Mapping[str, Any], classes: ClassMap) -> Renderab
     bounds, baseline = summary["interval"], summary["baseline"]
     grid = _grid(f"IoU on {summary['subset']} ({summary['images']} images, {_plural(summary['groups'], 'group')})")
     _add_class_columns(grid)
-    for title in ("IoU", f"{bounds['level']:.0%} interval", f"always {baseline['class']}"):
+    for title in ("IoU", f"{100 * bounds['level']:.0f} % interval", f"always {baseline['class']}"):
         grid.add_column(_text(title), justify="right")
     for index, name in enumerate(classes.names):
         values = summary["final_iou"][name], bounds["iou"][name], baseline["iou"][name]
@@ -96,22 +98,20 @@ def _scores(iou: float | None, bounds: Sequence[float] | None, baseline: float |
 
 
 def render_runs(runs: Sequence[RunRecord]) -> RichTable:
-    """The runs, oldest first."""
+    """The runs, in the order given; of several inputs or numbers, one a line."""
     grid = _grid()
     for title in ("Run", "Status", "Began (UTC)", "Took", "Inputs", "Outputs", "Result"):
-        grid.add_column(title, overflow="fold", justify="right" if title == "Took" else "left")
+        _add_column(grid, title, whole=title in ("Run", "Status", "Took"), number=title == "Took")
     for run in runs:
-        result = run.error or ", ".join(f"{name} {_plain(value)}" for name, value in list(run.summary.items())[:3])
-        cells = (
-            run.name,
-            run.status,
-            run.started[:19].replace("T", " "),
-            _took(run),
-            *map(", ".join, (run.inputs, run.outputs)),
-            result,
-        )
-        grid.add_row(*map(_text, cells))
+        began = run.started[:16].replace("T", " ")
+        several = ([_text(each) for each in part] for part in (run.inputs, run.outputs, _results(run)))
+        grid.add_row(*map(_text, (run.name, run.status, began, _took(run))), *map(_lines, several))
     return grid
+
+
+def _results(run: RunRecord) -> list[str]:
+    told = [name for name in TOLD if run.summary.get(name) is not None] or list(run.summary)
+    return [run.error] if run.error else [f"{name.replace('_', ' ')} {_plain(run.summary[name])}" for name in told[:3]]
 
 
 def _took(run: RunRecord) -> str:
@@ -126,13 +126,15 @@ def _plain(value: Any) -> str:
 
 
 def render_artifacts(artifacts: Sequence[Artifact]) -> RichTable:
-    """The artifacts, every version."""
+    """The artifacts, in the order given: size is what the files of a version come to, shared ones counted too."""
+    from rich.filesize import decimal
+
     grid = _grid()
-    for title in ("Artifact", "Type", "Aliases", "Files", "MB", "Digest"):
-        grid.add_column(title, overflow="fold", justify="right" if title in ("Files", "MB") else "left")
+    for title in ("Artifact", "Type", "Aliases", "Files", "Size", "Digest"):
+        _add_column(grid, title, whole=title not in ("Aliases", "Digest"), number=title in ("Files", "Size"))
     for each in artifacts:
-        size = sum(file.size for file in each.files.values()) / 1e6
-        cells = each.spec, each.type, ", ".join(each.aliases), str(len(each.files)), f"{size:.1f}", each.digest[:12]
+        size = decimal(sum(file.size for file in each.files.values()))
+        cells = each.spec, each.type, ", ".join(each.aliases), str(len(each.files)), size, each.digest[:12]
         grid.add_row(*map(_text, cells))
     return grid
 
@@ -141,7 +143,7 @@ def render_artifact(artifact: Artifact) -> RichTable:
     """The files of one artifact."""
     grid = _grid(f"{artifact.spec} ({artifact.type}), digest {artifact.digest}")
     for title in ("File", "Bytes", "sha256"):
-        grid.add_column(title, overflow="fold", justify="right" if title == "Bytes" else "left")
+        _add_column(grid, title, whole=title == "Bytes", number=title == "Bytes")
     for path, file in sorted(artifact.files.items()):
         grid.add_row(*map(_text, (path, str(file.size), file.digest)))
     return grid
@@ -267,6 +269,12 @@ def _grid(title: str | None = None) -> RichTable:
     )
 
 
+def _add_column(grid: RichTable, title: str, *, whole: bool, number: bool) -> None:
+    """A column whose cells stay on one line, cut short with an ellipsis where they must be, or go on in the next."""
+    overflow: Literal["fold", "ellipsis"] = "ellipsis" if whole else "fold"
+    grid.add_column(title, overflow=overflow, no_wrap=whole, justify="right" if number else "left")
+
+
 def _add_class_columns(grid: RichTable) -> None:
     grid.add_column("", no_wrap=True)
     grid.add_column("Class", overflow="fold")
@@ -314,7 +322,7 @@ def _narrow(table: Table) -> list[str]:
 
 def _wrapping(name: str) -> dict[str, Any]:
     """File names go on in the next line where there is no room; a number cut short ends in an ellipsis."""
-    return {"overflow": "fold"} if name == KEY else {"overflow": "ellipsis", "no_wrap": True}
+    return {"overflow": "fold" if name == KEY else "ellipsis"}
 
 
 def _cells(column: pa.ChunkedArray) -> list[Text]:
@@ -353,6 +361,12 @@ def _percent(share: float | None) -> str:
 
 def _plural(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _lines(texts: Sequence[Text]) -> Text:
+    from rich.text import Text
+
+    return Text("\n").join(texts)
 
 
 def _text(text: str, style: str = "") -> Text:
