@@ -16,7 +16,7 @@ from sightline.classes import ROAD_SCENE, ClassMap
 from sightline.config import Train, load_config
 from sightline.errors import ConfigError, TrainingError
 from sightline.learning.data import Item, Letterbox, canvas_of, fitted, loaders
-from sightline.learning.learner import CrossEntropyDice, device_of, fit, make_learner, network_of
+from sightline.learning.learner import CrossEntropyDice, class_weights, device_of, fit, make_learner, network_of
 from sightline.learning.model import Segmenter, build, load_weights, rebuild, save_weights
 from sightline.synth import make_dataset
 
@@ -212,6 +212,29 @@ def test_cross_entropy_and_dice_are_those_of_the_formulas():
     entropy = -(share.log() * hot).sum(-1).mean()
     dice = 1 - 2 * (share * hot).sum((0, 1, 2)) / (share.sum((0, 1, 2)) + hot.sum((0, 1, 2)))
     assert torch.isclose(CrossEntropyDice(255)(logits, target), entropy + dice.mean(), atol=1e-5)
+
+
+def test_weighted_cross_entropy_is_the_weighted_mean_over_pixels():
+    logits, target = torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 5, 5))
+    target[0, 0] = 255
+    weights = [0.5, 1.0, 4.0]
+    mean = torch.nn.functional.cross_entropy(logits, target, torch.tensor(weights), ignore_index=255)
+    difference = CrossEntropyDice(255, weights)(logits, target) - CrossEntropyDice(255)(logits, target)
+    plain = torch.nn.functional.cross_entropy(logits, target, ignore_index=255)
+    assert torch.isclose(difference, mean - plain, atol=1e-5)
+
+
+def test_class_weights_go_by_the_inverse_square_root_of_the_pixels():
+    weights = class_weights([8100, 900, 0, 1000])
+    assert weights[1] / weights[0] == pytest.approx(3)
+    assert weights[2] == 1
+    assert np.dot(weights, [0.81, 0.09, 0, 0.1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("setting", [{"arch": "fpn"}, {"encoder": "resnet34"}])
+def test_the_course_takes_no_other_network(items, setting):
+    with pytest.raises(ConfigError, match="--recipe default"):
+        make_learner(items[:9], items[9:], ROAD_SCENE, Train(**{**vars(COURSE), **setting}), 1)
 
 
 def test_weights_go_through_a_file_unchanged(tmp_path):

@@ -116,6 +116,10 @@ class Train(Section):
     batch_size: Annotated[int, Ge(1), About("images a step")] = 8
     epochs: Annotated[int, Ge(1), About("passes over the train subset")] = 10
     lr: Annotated[float, Gt(0), About("highest learning rate of the one-cycle schedule")] = 2e-3
+    class_weights: Annotated[
+        Literal["sqrt", "none"],
+        About("classes in the cross-entropy: by the inverse square root of their pixels in train, or all alike"),
+    ] = "sqrt"
     augment: Annotated[
         Literal["none", "flip", "full"],
         About("random changes of training images: none, flip (left and right), or full (fastai's aug_transforms)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,16 @@ class Predictor:
 
     Args:
         weights: `weights.safetensors` of a model artifact.
-        settings: the `train` section it was trained with.
+        config: its `config.json`: the `train` section and the class weights it was trained with.
         classes: its class map.
         device: cpu, cuda, mps or auto.
     """
 
-    def __init__(self, weights: Path, settings: dict[str, Any], classes: ClassMap, device: str) -> None:
-        self.settings: Train = parse_config({"train": settings}, "the model's config.json").train
+    def __init__(self, weights: Path, config: Mapping[str, Any], classes: ClassMap, device: str) -> None:
+        self.settings: Train = parse_config({"train": config["train"]}, "the model's config.json").train
         self.device = device_of(device)
         self.model: nn.Module = rebuild(self.settings, len(classes), weights).to(self.device)
-        self.loss = loss_of(self.settings, classes.ignore_index)
+        self.loss = loss_of(self.settings, classes.ignore_index, config["class_weights"]).to(self.device)
 
     @torch.inference_mode()
     def logits(self, image: Path, size: Size) -> torch.Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from sightline.classes import ClassMap
 from sightline.config import Train
 from sightline.console import progress
-from sightline.errors import TrainingError
+from sightline.errors import ConfigError, TrainingError
 from sightline.learning.data import Item, loaders
 from sightline.learning.libraries import models, vision
 from sightline.learning.metrics import confusion_of_tensors, iou, miou
@@ -48,22 +48,36 @@ class History:
 class CrossEntropyDice(nn.Module):
     """Cross-entropy plus Dice loss, pixels of `ignore_index` left out of both.
 
+    Args:
+        ignore_index: the target's value for a pixel of no class.
+        weights: C weights of the classes in the cross-entropy, which is the weighted mean over pixels; None: all 1.
+
     Dice is that of segmentation_models_pytorch over the classes that occur in the batch (Milletari, Navab and Ahmadi,
     "V-Net", 2016).
     """
 
-    def __init__(self, ignore_index: int) -> None:
+    weights: torch.Tensor | None
+
+    def __init__(self, ignore_index: int, weights: Sequence[float] | None = None) -> None:
         super().__init__()
         self.ignore_index = ignore_index
+        self.register_buffer("weights", None if weights is None else torch.tensor(weights, dtype=torch.float32))
         self.dice = models.losses.DiceLoss("multiclass", from_logits=True, ignore_index=ignore_index)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Logits B×C×h×w, target B×h×w int64 -> a scalar; 0 where every pixel is ignored."""
         logits, target = logits.as_subclass(torch.Tensor), target.as_subclass(torch.Tensor)
-        seen = (target != self.ignore_index).sum().clamp(min=1)
-        entropy = functional.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="sum") / seen
+        entropy = functional.cross_entropy(
+            logits, target, self.weights, ignore_index=self.ignore_index, reduction="sum"
+        )
+        entropy = entropy / self._weight_of(target).clamp(min=1e-6)
         dice: torch.Tensor = self.dice(logits, target)
         return entropy + dice
+
+    def _weight_of(self, target: torch.Tensor) -> torch.Tensor:
+        """The sum of the weights of all pixels that are not ignored."""
+        seen = target[target != self.ignore_index]
+        return seen.new_tensor(len(seen), dtype=torch.float32) if self.weights is None else self.weights[seen].sum()
 
 
 class MeanIoU(vision.Metric):  # type: ignore[misc]
@@ -90,14 +104,24 @@ class MeanIoU(vision.Metric):  # type: ignore[misc]
 
 
 def make_learner(
-    train: Sequence[Item], valid: Sequence[Item], classes: ClassMap, settings: Train, seed: int
+    train: Sequence[Item],
+    valid: Sequence[Item],
+    classes: ClassMap,
+    settings: Train,
+    seed: int,
+    weights: Sequence[float] | None = None,
 ) -> tuple[Any, MeanIoU]:
-    """The Learner of a recipe, with its metric; nothing is trained yet.
+    """The Learner of a recipe, with its metric; nothing is trained yet. `weights` as in `loss_of`.
 
     Raises:
         TrainingError: weights or a device that cannot be had.
-        ConfigError: an architecture or an encoder that does not exist.
+        ConfigError: an architecture or an encoder that does not exist, or one that is not the course's.
     """
+    if settings.recipe == "course" and (settings.arch, settings.encoder) != (Train.arch, Train.encoder):
+        raise ConfigError(
+            "--recipe course has its own network, fastai's unet_learner on resnet18. Leave out --arch and --encoder, "
+            "or take --recipe default."
+        )
     reseed(seed, 0)
     metric = MeanIoU(classes)
     dls = loaders(train, valid, classes, settings, device_of(settings.device))
@@ -105,7 +129,8 @@ def make_learner(
         learner = _course(dls, classes, settings, metric)
     else:
         model = build(settings, len(classes), begins_pretrained(settings))
-        learner = vision.Learner(dls, model, loss_func=loss_of(settings, classes.ignore_index), metrics=[metric])
+        loss = loss_of(settings, classes.ignore_index, weights)
+        learner = vision.Learner(dls, model, loss_func=loss, metrics=[metric])
     learner.remove_cb(vision.ProgressCallback)
     learner.logger = vision.noop  # else it prints a table of its own
     if settings.weights:
@@ -127,11 +152,28 @@ def _course(dls: Any, classes: ClassMap, settings: Train, metric: MeanIoU) -> An
         ) from error
 
 
-def loss_of(settings: Train, ignore_index: int) -> Any:
-    """The loss of a recipe: logits B×C×h×w and target B×h×w int64 -> a scalar."""
+def loss_of(settings: Train, ignore_index: int, weights: Sequence[float] | None = None) -> Any:
+    """The loss of a recipe: logits B×C×h×w and target B×h×w int64 -> a scalar.
+
+    Args:
+        settings: the recipe; the course's takes no weights.
+        ignore_index: the target's value for a pixel of no class.
+        weights: C weights of the classes in the cross-entropy.
+    """
     if settings.recipe == "course":
         return vision.CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
-    return CrossEntropyDice(ignore_index)
+    return CrossEntropyDice(ignore_index, weights)
+
+
+def class_weights(pixels: Sequence[float]) -> list[float]:
+    """Weights of the classes by the inverse square root of their pixels, so scaled that the mean over pixels is 1.
+
+    Args:
+        pixels: C pixel counts of the train subset; a class without any gets 1, which nothing multiplies.
+    """
+    share = np.asarray(pixels, np.float64) / max(sum(pixels), 1)
+    raw = np.divide(1, np.sqrt(share), out=np.ones_like(share), where=share > 0)
+    return [float(weight) for weight in np.where(share > 0, raw / max((raw * share).sum(), 1e-12), 1)]
 
 
 def network_of(learner: Any) -> nn.Module:

@@ -28,7 +28,7 @@ from sightline.learning.metrics import (
     miou,
     pixel_accuracy,
 )
-from sightline.stages.stage import JOINED, dataset_name, items_of, resolve, tracked, write_text
+from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
 from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
 
@@ -107,8 +107,7 @@ def _predict_all(
         raise DataError(
             f"{source.spec} has no {subset} subset. Split again with --test-folds, or measure another --subset."
         )
-    settings = network.json("config.json")["train"]
-    predictor = Predictor(network.path("weights.safetensors"), settings, classes, device)
+    predictor = Predictor(network.path("weights.safetensors"), network.json("config.json"), classes, device)
     rows = []
     for row, item in track(items, f"predicting {subset}", len(items)):
         target, prediction, loss = predictor.measure(item)
@@ -154,9 +153,7 @@ def _summary(
 
 def _baseline(source: Artifact, matrices: NDArray[np.int64], classes: ClassMap) -> dict[str, Any]:
     """What always answering the most frequent class of the train subset would score on the same images."""
-    train = [row for row in source.table(JOINED).rows() if row["Stage"] == "train"]
-    pixels = [sum(row[f"{name}_share"] * row["Width"] * row["Height"] for row in train) for name in classes.names]
-    best = majority(pixels)
+    best = majority(train_pixels(source, classes))
     counts = majority_confusion(matrices.sum(axis=(0, 2)), best)
     return {
         "class": classes.names[best],

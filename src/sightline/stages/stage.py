@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightline.classes import ClassMap
 from sightline.config import Config
 from sightline.console import say, track
 from sightline.errors import ConfigError, StoreError
@@ -119,6 +120,12 @@ def items_of(source: Artifact, stage: str) -> list[tuple[dict[str, Any], Item]]:
         (row, Item(source.path(row["Image"]), source.path(row["Mask"]), (row["Height"], row["Width"])))
         for row in track(rows, f"checking {stage} files", len(rows))
     ]
+
+
+def train_pixels(source: Artifact, classes: ClassMap) -> list[float]:
+    """Pixels of each class in the train subset, C entries; rounded as shares are."""
+    rows = [row for row in source.table(JOINED).rows() if row["Stage"] == "train"]
+    return [sum(row[f"{name}_share"] * row["Width"] * row["Height"] for row in rows) for name in classes.names]
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -16,7 +16,7 @@ from sightline.classes import ClassMap
 from sightline.config import Config, Train, to_dict
 from sightline.console import say
 from sightline.errors import TrainingError
-from sightline.stages.stage import dataset_name, items_of, resolve, tracked, write_text
+from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, fingerprint, open_tracker
 
 if TYPE_CHECKING:
@@ -75,11 +75,13 @@ def _digest(weights: str) -> str:
 
 
 def _train(run: Run, name: str, source: Artifact, settings: Train, seed: int, folder: Path) -> Artifact:
-    from sightline.learning.learner import BEST, fit, make_learner
+    from sightline.learning.learner import BEST, class_weights, fit, make_learner
 
     classes = ClassMap.from_dict(source.json("classes.json"))
     train, valid = ([item for _, item in items_of(source, stage)] for stage in ("train", "valid"))
-    learner, metric = make_learner(train, valid, classes, settings, seed)
+    weighted = settings.recipe == "default" and settings.class_weights == "sqrt"
+    weights = class_weights(train_pixels(source, classes)) if weighted else None
+    learner, metric = make_learner(train, valid, classes, settings, seed, weights)
     told = _told(learner, train, valid, settings)
     say(_plan(settings, told, str(learner.dls.device)))
     history = fit(learner, metric, settings, seed, folder, partial(_log, run, settings.epochs))
@@ -89,6 +91,7 @@ def _train(run: Run, name: str, source: Artifact, settings: Train, seed: int, fo
         "seed": seed,
         "train": to_dict(settings),
         "split": {"name": source.name, "digest": source.digest},
+        "class_weights": weights,
         **run.summary,
         **told,
     }
