@@ -121,6 +121,30 @@ def test_an_unfit_mask_is_refused(tmp_path, name):
     assert caught.value.problem.file == "labels/d-1_mask.png"
 
 
+def unnoticed_flip(values):
+    """A PNG of the mask with one bit flipped, which PIL decodes without a word; None if there is none."""
+    good = mask(values)
+    for place in range(len(good) - 17, 60, -1):
+        for bit in range(8):
+            broken = good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :]
+            try:
+                with Image.open(io.BytesIO(broken)) as image:
+                    if (np.array(image) != values).any():
+                        return broken
+            except Exception:  # noticed
+                continue
+    return None
+
+
+def test_a_flipped_bit_that_decoding_does_not_notice_is_refused(tmp_path):
+    values = np.random.default_rng(0).integers(0, 7, (90, 160)).astype(np.uint8)
+    broken = unnoticed_flip(values)
+    if broken is None:
+        pytest.skip("this version of PIL notices every flipped bit")
+    with pytest.raises(PairError, match=r"has changed since it was written: broken PNG file .*checksum in IDAT"):
+        read_bytes(tmp_path, image=encoded(Image.new("RGB", (160, 90)), "JPEG"), label=broken)
+
+
 def test_both_files_of_a_pair_are_named(tmp_path):
     with pytest.raises(PairError) as caught:
         read_bytes(tmp_path, image=b"<html>", label=b"none")
