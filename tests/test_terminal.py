@@ -12,7 +12,15 @@ from sightline.classes import ClassMap
 from sightline.errors import ConfigError
 from sightline.summary import summarise
 from sightline.table import Table
-from sightline.terminal import render, render_rows
+from sightline.terminal import (
+    render,
+    render_artifact,
+    render_artifacts,
+    render_evaluation,
+    render_rows,
+    render_runs,
+)
+from sightline.tracking import Artifact, RunRecord, StoredFile
 
 CLASSES = ClassMap(("road", "[red]sign[/red]", "bicycle"))
 
@@ -170,3 +178,133 @@ def test_a_table_without_rows():
     assert "0 images" in shown(render(summarise(empty)))
     assert "File_Name" in shown(render_rows(empty))
     assert np.array_equal(summarise(empty).together, np.zeros((3, 3)))
+
+
+def test_a_narrow_terminal_hides_no_column():
+    for width in (40, 60, 80, 200):
+        text = shown(render_rows(with_predictions()), width)
+        assert all(len(row) <= width for row in text.splitlines())
+        columns = next(row for row in text.splitlines() if "─" in row)
+        names = "".join("".join(row.split()) for row in text[: text.index(columns)].splitlines())
+        assert {"F", "G", "W", "H", "S", "B", "l", "C"} <= set(names)  # each heading begins, however narrow
+    folded = shown(render_rows(table(), ["File_Name", "Width"]), 16)
+    assert "".join(row[:8].strip() for row in folded.splitlines()[4:]).startswith("a[bold].jpgb.jpg")
+
+
+def evaluation(**changes):
+    per_class = {"road": 0.8125, "[red]sign[/red]": 0.0, "bicycle": None}
+    summary = {
+        "subset": "valid",
+        "images": 36,
+        "groups": 12,
+        "final_miou": 0.40625,
+        "final_iou": per_class,
+        "interval": {
+            "miou": [0.3, 0.5],
+            "iou": {"road": [0.7, 0.9], "[red]sign[/red]": [0.0, 0.0], "bicycle": None},
+            "level": 0.95,
+            "reason": "",
+        },
+        "baseline": {"class": "road", "miou": 0.2, "iou": {"road": 0.4, "[red]sign[/red]": 0.0, "bicycle": None}},
+    }
+    return {**summary, **changes}
+
+
+def test_an_evaluation_stands_beside_its_baseline():
+    text = shown(render_evaluation(evaluation(), CLASSES))
+    assert text.splitlines()[0].strip() == "IoU on valid (36 images, 12 groups)"
+    assert line(text, "Class").split() == ["Class", "IoU", "95", "%", "interval", "always", "road"]
+    assert line(text, " 0 ").split() == ["0", "road", "0.812", "0.700", "to", "0.900", "0.400"]
+    assert line(text, " 1 ").split() == ["1", "[red]sign[/red]", "0.000", "0.000", "to", "0.000", "0.000"]
+    assert line(text, " 2 ").split() == ["2", "bicycle", "–", "–", "–"]
+    assert line(text, "mIoU").split() == ["mIoU", "0.406", "0.300", "to", "0.500", "0.200"]
+    assert text.index("bicycle") < text.index("mIoU")
+    assert "No interval" not in text
+    ends = {len(line(text, word).rstrip()) for word in (" 0 ", " 1 ", " 2 ", "mIoU")}
+    assert len(ends) == 1
+
+
+def test_an_evaluation_without_intervals_says_why():
+    nothing = {"miou": None, "iou": dict.fromkeys(CLASSES.names), "level": 0.95, "reason": "2 groups, too few"}
+    text = shown(render_evaluation(evaluation(interval=nothing, groups=1, final_miou=None), CLASSES))
+    assert "(36 images, 1 group)" in text
+    assert line(text, "mIoU").split() == ["mIoU", "–", "–", "0.200"]
+    assert line(text, " 0 ").split() == ["0", "road", "0.812", "–", "0.400"]
+    assert "No interval: 2 groups, too few." in text
+
+
+def test_an_evaluation_in_a_narrow_terminal_keeps_its_numbers():
+    for width in (40, 60):
+        text = shown(render_evaluation(evaluation(), CLASSES), width)
+        assert {"0.812", "0.700", "0.900", "0.400", "0.406"} <= set(text.split())
+        assert all(len(row) <= width for row in text.splitlines())
+
+
+def record(**changes):
+    began = {"started": "2026-05-04T10:11:12.000000+00:00", "finished": "2026-05-04T11:12:14.400000+00:00"}
+    facts = {"id": "0" * 8, "name": "training-2", "job_type": "training", "status": "finished", **began}
+    return RunRecord(**{**facts, **changes})
+
+
+def test_runs_with_what_they_read_made_and_found():
+    summary = {"final_loss": 1.5, "images": 36, "final_miou": 0.40625, "subset": "valid", "other": 1}
+    text = shown(render_runs([record(inputs=("a_model:v0", "a_split:v1"), outputs=("a_eval:v0",), summary=summary)]))
+    header, first, second = (row.split() for row in text.splitlines() if row.strip() and "─" not in row)
+    assert header == ["Run", "Status", "Began", "(UTC)", "Took", "Inputs", "Outputs", "Result"]
+    took = ["training-2", "finished", "2026-05-04", "10:11", "1:01:02"]
+    assert first == [*took, "a_model:v0", "a_eval:v0", "final", "miou", "0.406"]
+    assert second == ["a_split:v1", "images", "36"]
+
+
+def test_runs_that_failed_or_are_under_way():
+    failed = record(status="failed", error="DataError: [b]no[/b] images", summary={"images": 3})
+    text = shown(render_runs([failed, record(name="upload-1", status="running", finished="", summary={"new": "x"})]))
+    assert line(text, "training-2").split()[1:] == ["failed", "2026-05-04", "10:11", "1:01:02", *failed.error.split()]
+    assert line(text, "upload-1").split() == ["upload-1", "running", "2026-05-04", "10:11", "–", "new", "x"]
+
+
+def artifact(name="camvid_model", **changes):
+    files = {"weights.safetensors": StoredFile("ab" * 32, 1_500_000), "a[b]/c.json": StoredFile("cd" * 32, 20)}
+    facts = {"name": name, "type": "model", "version": 3, "digest": "0123456789abcdef" * 4, "files": files}
+    return Artifact(**{**facts, "metadata": {}, "aliases": ("latest", "best"), "blobs": None, **changes})
+
+
+def test_artifacts_with_size_aliases_and_digest():
+    text = shown(render_artifacts([artifact(), artifact("d", files={}, aliases=(), version=0)]))
+    assert line(text, "Artifact").split() == ["Artifact", "Type", "Aliases", "Files", "Size", "Digest"]
+    assert line(text, "camvid").split() == [
+        *("camvid_model:v3", "model", "latest,", "best", "2", "1.5", "MB", "0123456789ab"),
+    ]
+    assert line(text, "d:v0").split() == ["d:v0", "model", "0", "0", "bytes", "0123456789ab"]
+
+
+def test_an_artifact_with_its_files_in_order():
+    text = shown(render_artifact(artifact()))
+    assert text.splitlines()[0].strip() == f"camvid_model:v3 (model), digest {artifact().digest}"
+    rows = [row.split() for row in text.splitlines()[4:] if row.strip()]
+    assert rows == [["a[b]/c.json", "20", "cd" * 32], ["weights.safetensors", "1500000", "ab" * 32]]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_lists_fit_the_terminal_and_cut_nothing_in_silence(width):
+    runs = [record(inputs=("a_model:v0", "a_split:v1"), outputs=("a_eval:v0",), summary={"final_miou": 0.5})]
+    for item, words in (
+        (render_runs(runs), ["training-2", "finished", "1:01:02", "a_model:v0", "a_eval:v0", "0.500"]),
+        (render_artifacts([artifact()]), ["camvid_model:v3", "model", "latest,", "best", "0123456789ab"]),
+        (render_artifact(artifact()), ["weights.safetensors", "1500000", "ab" * 32]),
+    ):
+        text = shown(item, width)
+        assert all(len(row) <= width for row in text.splitlines())
+        for word in words:
+            assert word in down_the_columns(text), (width, word)
+
+
+def down_the_columns(text):
+    """The cells as they read when those that go on in the next line are put together again."""
+    rows = [row.ljust(220) for row in text.splitlines() if row.strip() and "─" not in row]
+    edges = [
+        0,
+        *(i for i in range(1, 220) if all(row[i - 1] == " " for row in rows) and any(row[i] != " " for row in rows)),
+    ]
+    pieces = ("".join(row[a:b].strip() for row in rows) for a, b in zip(edges, [*edges[1:], 220], strict=True))
+    return "\n".join("".join(piece.split()) for piece in pieces)
