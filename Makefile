@@ -25,8 +25,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-dev
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+BENCHMARKS = $(sort $(wildcard benchmarks/bench_*.py))
+bench: $(if $(BENCHMARKS),$(VENV)/installed-dev)
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(if $(BENCHMARKS),:,echo "There is no benchmark yet. benchmarks/README.md says what one has to be.")
 
 clean:
 	rm -rf demo/.sightline demo/road-scenes
