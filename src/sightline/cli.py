@@ -187,7 +187,9 @@ def show(
     table: Annotated[
         str, typer.Argument(help="A Parquet file, an artifact (NAME, NAME:v2), or a file in it (NAME:v2/x.parquet).")
     ],
-    where: Annotated[str, typer.Option(help="Only rows for which this holds (SQL; odd names in double quotes).")] = "",
+    where: Annotated[
+        str, typer.Option(help='Only rows for which this holds (SQL; odd names and "Group" in double quotes).')
+    ] = "",
     sort: Annotated[
         str, typer.Option(help="Order of the rows (SQL): a column, DESC after it for the largest first.")
     ] = "",

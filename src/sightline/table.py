@@ -84,8 +84,8 @@ class Table:
     def query(self, where: str = "", order_by: str = "", limit: int | None = None) -> Table:
         """The rows for which the SQL expression `where` holds, in the order of `order_by`, at most `limit`.
 
-        The expressions are DuckDB's; columns with a space or a hyphen go in double quotes. They can read
-        nothing but this table and are stopped after half a minute.
+        The expressions are DuckDB's; columns with a space or a hyphen, and `Group`, a word of SQL, go in
+        double quotes. They can read nothing but this table and are stopped after half a minute.
 
         Raises:
             ConfigError: an expression that DuckDB does not take, or that takes too long.
@@ -109,7 +109,10 @@ class Table:
                     raise ConfigError(f"Not one SELECT query: {text}")
                 return connection.sql(text).to_arrow_table()
             except duckdb.Error as error:
-                raise ConfigError(f"The query failed: {error}\n  {text}\nThe columns are: {_names(self)}") from None
+                raise ConfigError(
+                    f"The query failed: {error}\n  {text}\nThe columns are: {_names(self)}.\n"
+                    'Those with a space or a hyphen go in double quotes, and so does "Group", a word of SQL.'
+                ) from None
             finally:
                 timer.cancel()
 
