@@ -36,9 +36,9 @@ class Layout:
             without suffix), `{name}` (file name) and `{dir}` (folder, relative to the root); fields of that name in the
             image's template win.
         group: regular expression searched in the image's stem, or in its path relative to the root where the expression
-            holds a `/`. The group is the named group `group`, else the first capturing group, else the whole match.
-            Optional named groups `drive` and `frame` (its digits are the number) tell of groups that are stretches
-            of one drive.
+            holds a `/`. The group is the named group `group`, else the first capturing group, else `drive`, else the
+            whole match. Optional named groups `drive` and `frame` (its digits are the number) tell of groups that are
+            stretches of one drive.
         classes: the class map.
         published: value of `{split}` -> train, valid or test; empty where the dataset publishes no split.
         use_published: take the published split instead of making one.
@@ -108,7 +108,8 @@ class Layout:
         if match is None:
             return None
         named = match.groupdict()
-        group = named["group"] if "group" in named else match[1] if match.re.groups > len(named) else match[0]
+        unnamed = match[1] if match.re.groups > len(named) else named.get("drive") or match[0]
+        group = named.get("group", unnamed)
         return Group(group, named.get("drive") or group, _number(named.get("frame") or "")) if group else None
 
 

@@ -52,8 +52,8 @@ class CrossEntropyDice(nn.Module):
         ignore_index: the target's value for a pixel of no class.
         weights: C weights of the classes in the cross-entropy, which is the weighted mean over pixels; None: all 1.
 
-    Dice is that of segmentation_models_pytorch over the classes that occur in the batch (Milletari, Navab and Ahmadi,
-    "V-Net", 2016).
+    Dice is that of segmentation_models_pytorch: the mean over all classes, where one that does not occur in the batch
+    counts as 0 (Milletari, Navab and Ahmadi, "V-Net", 2016).
     """
 
     weights: torch.Tensor | None
