@@ -35,7 +35,7 @@ from sightline.tracking.none import MemoryBackend
 
 TRAIN = {
     "recipe": "default", "arch": "unet", "encoder": "resnet18", "image_size": [180, 320], "batch_size": 8, "epochs": 6,
-    "lr": 0.002, "augment": "flip", "pretrained": False, "weights": "", "device": "auto",
+    "lr": 0.002, "augment": "flip", "class_weights": "sqrt", "pretrained": False, "weights": "", "device": "auto",
 }  # fmt: skip
 
 

@@ -78,16 +78,17 @@ def _curve(material: Material, column: str) -> Curve:
 def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
     train = recipe["train"]
     height, width = train["image_size"]
-    padded = f", padded to {recipe['canvas'][1]} × {recipe['canvas'][0]}"
+    fitted = f", fitted into it undistorted: {recipe['canvas'][1]} × {recipe['canvas'][0]}"
     return [
         ("Network", _network(train)),
         ("Parameters", count(recipe["parameters"])),
         ("First weights", train["weights"] or ("ImageNet" if train["pretrained"] else "random")),
-        ("Image size", f"{width} × {height} pixels{padded if [height, width] != list(recipe['canvas']) else ''}"),
+        ("Image size", f"{width} × {height} pixels{fitted if [height, width] != list(recipe['canvas']) else ''}"),
         ("Images", f"{count(recipe['train_images'])} to train on, {count(recipe['valid_images'])} to choose by"),
         ("Epochs, batch", f"{train['epochs']} epochs, {train['batch_size']} images a step"),
         ("Learning rate", f"one cycle up to {train['lr']:g}"),
-        ("Augmentation", train["augment"]),
+        ("Loss", _loss(train)),
+        ("Augmentation", _augmentation(train)),
         ("Seed", str(recipe["seed"])),
     ]
 
@@ -96,3 +97,16 @@ def _network(train: Mapping[str, Any]) -> str:
     if train["recipe"] == "course":
         return "the W&B course's: fastai's unet_learner on resnet18"
     return f"{train['arch']} on a {train['encoder']} encoder (segmentation_models_pytorch)"
+
+
+def _loss(train: Mapping[str, Any]) -> str:
+    if train["recipe"] == "course":
+        return "cross-entropy"
+    weighted = " weighted by the inverse square root of the classes' pixels"
+    return f"cross-entropy{weighted if train['class_weights'] == 'sqrt' else ''} + Dice"
+
+
+def _augmentation(train: Mapping[str, Any]) -> str:
+    """The course's recipe has one augmentation, or none."""
+    full = train["augment"] == "full" or (train["recipe"] == "course" and train["augment"] != "none")
+    return "fastai's aug_transforms" if full else str(train["augment"])
