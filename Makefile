@@ -41,6 +41,7 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt
 	@touch $(VENV)/installed
 
 define install
+$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed; make PYTHON=python3.12 … names another" if not (3, 11) <= sys.version_info < (3, 14) else 0)'
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 if $(BIN)/python -c 'import torch, torchvision' 2>/dev/null; \
 	then grep -vE '^(torch|torchvision|triton)==' constraints.txt; else cat constraints.txt; fi > $(VENV)/constraints.txt
