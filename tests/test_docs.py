@@ -220,7 +220,9 @@ def test_make_bench_says_that_there_is_none_and_runs_what_there_is(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
 
     def bench():
-        return subprocess.run(["make", "bench"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["make", "--no-print-directory", "bench"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
 
     done = bench()
     assert (done.returncode, done.stderr) == (0, "")
