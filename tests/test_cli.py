@@ -20,7 +20,7 @@ from sightline import cli
 from sightline.config import Config, Data, Split, commented_yaml, load_config, to_dict
 from sightline.console import console
 from sightline.errors import SightlineError
-from sightline.synth import make_dataset
+from sightline.sample import make_dataset
 from sightline.table import Table
 from sightline.tracking import open_tracker
 

@@ -14,7 +14,7 @@ from sightline.config import load_config
 from sightline.errors import DataError, StoreError
 from sightline.learning.data import read_mask
 from sightline.learning.metrics import iou, mean_image_iou, miou, pixel_accuracy
-from sightline.synth import make_dataset
+from sightline.sample import make_dataset
 from sightline.tracking import open_tracker
 
 SETTINGS = {"pretrained": False, "epochs": 1, "image_size": [64, 96], "batch_size": 4, "folds": 3, "resamples": 100,

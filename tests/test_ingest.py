@@ -29,10 +29,10 @@ from sightline.dataset import Sample
 from sightline.errors import ConfigError, DataError, SourceError
 from sightline.layouts import PRESETS, Group
 from sightline.pool import WORTH_IT
+from sightline.sample import make_dataset
 from sightline.sources import SOURCES, Source
 from sightline.stages import ingest as stage
 from sightline.stages.ingest import eda_schema, ingest, measure
-from sightline.synth import make_dataset
 from sightline.table import Table
 from sightline.tracking import open_tracker
 

@@ -11,7 +11,7 @@ import pytest
 
 import sightline
 from sightline.config import load_config, to_dict
-from sightline.synth import make_dataset
+from sightline.sample import make_dataset
 from sightline.tracking import open_tracker
 
 SETTINGS = {"pretrained": False, "epochs": 3, "image_size": [64, 96], "batch_size": 4, "folds": 4, "resamples": 100,

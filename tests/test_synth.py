@@ -14,7 +14,8 @@ from sightline.classes import ROAD_SCENE, ClassMap
 from sightline.dataset import pair, read_pair
 from sightline.errors import ConfigError, DataError
 from sightline.layouts import detect
-from sightline.synth import MANIFEST, draw_scene, make_dataset
+from sightline.sample import MANIFEST, _Plan, make_dataset
+from sightline.synth import draw_scene
 
 TINY = {"drives": 2, "frames": 2, "size": (64, 96), "seed": 7, "workers": 1}
 
@@ -183,7 +184,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
 
 
 def test_drive_names_are_all_different():
-    plan = synth._Plan(drives=20_000, frames=1, height=64, width=64, seed=3)
+    plan = _Plan(drives=20_000, frames=1, height=64, width=64, seed=3)
     assert len(plan.names()) == 2 * 20_000
 
 

@@ -18,7 +18,7 @@ from sightline.errors import ConfigError, TrainingError
 from sightline.learning.data import Item, Letterbox, canvas_of, fitted, loaders
 from sightline.learning.learner import CrossEntropyDice, class_weights, device_of, fit, make_learner, network_of
 from sightline.learning.model import Segmenter, build, load_weights, rebuild, save_weights
-from sightline.synth import make_dataset
+from sightline.sample import make_dataset
 
 SMALL = Train(pretrained=False, epochs=2, image_size=(64, 96), batch_size=4)
 COURSE = Train(pretrained=False, epochs=1, image_size=(64, 96), batch_size=4, recipe="course")

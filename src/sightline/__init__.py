@@ -31,13 +31,14 @@ if TYPE_CHECKING:
         StoreError,
         TrainingError,
     )
+    from sightline.sample import make_dataset
     from sightline.stages.evaluate import evaluate
     from sightline.stages.ingest import ingest
     from sightline.stages.pipeline import Walk, run
     from sightline.stages.report import report
     from sightline.stages.split import split
     from sightline.stages.train import train
-    from sightline.synth import draw_scene, make_dataset
+    from sightline.synth import draw_scene
     from sightline.table import Table
     from sightline.tracking import Artifact, Tracker, open_tracker
 
@@ -61,7 +62,8 @@ _HOMES = {
     "sightline.stages.report": ("report",),
     "sightline.stages.split": ("split",),
     "sightline.stages.train": ("train",),
-    "sightline.synth": ("draw_scene", "make_dataset"),
+    "sightline.sample": ("make_dataset",),
+    "sightline.synth": ("draw_scene",),
     "sightline.table": ("Table",),
     "sightline.tracking": ("Artifact", "Tracker", "open_tracker"),
 }

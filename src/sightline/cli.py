@@ -226,7 +226,7 @@ def sample(
 ) -> None:
     """Draw synthetic road scenes with their masks: data to try everything with, offline."""
     from sightline.console import progress
-    from sightline.synth import make_dataset
+    from sightline.sample import make_dataset
 
     console().quiet = console().quiet or quiet
     with progress("drawing", drives * frames) as step:

@@ -1,4 +1,4 @@
-"""Synthetic road scenes: pictures and masks of drives that never took place, in the `bdd-simple` layout.
+"""Synthetic road scenes: pictures and masks of drives that never took place.
 
 A drive is a small world before one camera. `draw_scene` places things in metres (x to the right of the ego lane's
 middle, y up from the road, z ahead of the camera), projects them with a pinhole camera and paints them from far to
@@ -9,12 +9,10 @@ and sensor come last and move nothing.
 from __future__ import annotations
 
 import colorsys
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +21,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from sightline.classes import IGNORE, ROAD_SCENE
-from sightline.errors import ConfigError, DataError
-from sightline.pool import spread
 
 Rgb = tuple[int, int, int]
 Point = tuple[float, float]
@@ -61,14 +57,14 @@ _FOG = _Weather((178, 182, 185), (198, 200, 201), 0.82, 52, 0.08, 0.25)
 _WEATHERS = (_CLEAR,) * 4 + (_OVERCAST,) * 3 + (_DUSK,) * 2 + (_RAIN, _NIGHT, _FOG)
 
 
-def _rng(*keys: int) -> Generator:
+def stream(*keys: int) -> Generator:
     """A generator of its own for every thing in the world: what is drawn before never moves it."""
     return np.random.default_rng([key + 2**20 for key in keys])
 
 
 def _turn(seed: int, number: int, what: int) -> int:
     """Place of a drive in its dozen, 0 to 11, shuffled for each `what`: every dozen meets everything equally often."""
-    return int(_rng(seed, 1, what, number // 12).permutation(12)[number % 12])
+    return int(stream(seed, 1, what, number // 12).permutation(12)[number % 12])
 
 
 def _hue(rng: Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Rgb:
@@ -88,7 +84,7 @@ class _Drive:
     """What the frames of a drive share: camera, light, weather, the road's course and edges, the town's look."""
 
     def __init__(self, seed: int, number: int) -> None:
-        rng = _rng(seed, 2, number)
+        rng = stream(seed, 2, number)
         self.seed, self.number = seed, number
         self.weather = _WEATHERS[_turn(seed, number, 0)]
         self.focal, self.eye = rng.uniform(0.78, 1.0), rng.uniform(1.3, 1.9)  # of the picture's width; metres
@@ -190,7 +186,7 @@ class _View:
         keys = self.drive.seed, 3, self.drive.number, kind
         for cell in range(int(last), int(first), -1):
             for side in (-1, 1):
-                yield cell * spacing - self.travelled, side, _rng(*keys, cell, side)
+                yield cell * spacing - self.travelled, side, stream(*keys, cell, side)
 
 
 # ---- sky and ground -------------------------------------------------------------------------------------------------
@@ -207,7 +203,7 @@ def _sky(view: _View) -> None:
     weather, low = view.weather, (max(2, view.height // 8), max(2, view.width // 8))
     rise = np.linspace(0, 1 / max(view.drive.horizon, 0.1), low[0])[:, None, None].clip(0, 1) ** 0.8
     sky = np.array(weather.zenith) * (1 - rise) + np.array(weather.skyline) * rise
-    clouds = _clouds(_rng(view.drive.seed, 4, view.drive.number), low, (3, 4))[..., None]
+    clouds = _clouds(stream(view.drive.seed, 4, view.drive.number), low, (3, 4))[..., None]
     bright = np.array(weather.skyline) * 1.08 if weather is not _DUSK else np.array((232, 150, 140))
     sky = sky + (bright - sky) * (clouds - 0.1).clip(0, 0.8) * (1 - rise * 0.6)
     view.image.paste(
@@ -253,7 +249,7 @@ def _surfaces(view: _View, land: _Land, junction: float) -> NDArray[np.uint8]:
     beyond = np.maximum(drive.left - x, x - drive.right)  # metres outside the road; negative on it
     kind = (beyond < drive.pavement).astype(np.uint8) + (beyond < 0.3) + (beyond < 0)
     road, wide = kind == 3, np.maximum(0.07, z * 0.7 / view.focal)
-    patched = _rng(drive.seed, 14, drive.number).random((64, 64)) < 0.12
+    patched = stream(drive.seed, 14, drive.number).random((64, 64)) < 0.12
     kind[road & patched[(along / 5).astype(np.int32) & 63, ((x + 1.7) / 1.65).astype(np.int32) & 63]] = 5
     dash = along % 9 < 4
     for line in (-5.0, -1.7, 1.6):
@@ -272,7 +268,7 @@ def _surfaces(view: _View, land: _Land, junction: float) -> NDArray[np.uint8]:
 def _texture(view: _View, land: _Land) -> Array:
     """Grain and stains of the ground, mean 1: tiles of noise looked up by place, fading with distance."""
     x, z, along = land
-    rng = _rng(view.drive.seed, 5, view.drive.number)
+    rng = stream(view.drive.seed, 5, view.drive.number)
     tile = rng.standard_normal((256, 256), np.float32)
     stains = _clouds(rng, (256, 256), (16, 16))
     fine = tile[(along * 14).astype(np.int32) & 255, (x * 14).astype(np.int32) & 255] * np.minimum(0.07, 0.5 / z)
@@ -285,7 +281,7 @@ def _daylight(view: _View, land: _Land, shadows: Image.Image, top: int) -> Array
     """Light on the ground: ambient and headlights, less the shadows of houses and of the things in `shadows`."""
     weather, drive, (x, z, along) = view.weather, view.drive, land
     cast = np.asarray(shadows.filter(ImageFilter.GaussianBlur(view.width / 1000)).resize(view.image.size, 2))[top:]
-    reach = _rng(drive.seed, 15, drive.number).uniform(-2, 6 * drive.town, 64)[(along / 9).astype(np.int32) & 63]
+    reach = stream(drive.seed, 15, drive.number).uniform(-2, 6 * drive.town, 64)[(along / 9).astype(np.int32) & 63]
     houses = ((drive.right - x if drive.sun > 0 else x - drive.left) < reach) * np.float32(weather.shadow)
     light = weather.ambient * (1 - np.maximum(houses, cast / np.float32(255) * max(0.3, weather.shadow)))
     beam = np.exp(-z / 16 - ((x - 0.5) / (2.5 + z * 0.12)) ** 2)
@@ -308,7 +304,7 @@ _GLASS: Rgb = (58, 70, 84)
 
 
 def _skyline(view: _View) -> None:
-    rng, x = _rng(view.drive.seed, 6, view.drive.number), -190.0
+    rng, x = stream(view.drive.seed, 6, view.drive.number), -190.0
     while x < 190:
         wide, tall = rng.uniform(8, 26), rng.uniform(4, 26) * (0.4 + view.drive.town)
         if rng.random() < view.drive.town:
@@ -637,7 +633,7 @@ def _junction(view: _View, things: list[tuple[float, Paint]]) -> float:
     if not drive.meets(LIGHT):
         return 1e4
     z = 11 + (-view.travelled) % 32
-    rng = _rng(drive.seed, 7, drive.number, view.frame // 5)
+    rng = stream(drive.seed, 7, drive.number, view.frame // 5)
     lit, crossed = int(rng.choice(3, p=[0.45, 0.1, 0.45])), rng.random()
     for side in (-1, 1):
         things.append((z, partial(_traffic_light, view, (drive.edge(side) + side * 0.5, z), side, lit)))
@@ -658,11 +654,11 @@ def _traffic(view: _View, things: list[tuple[float, Paint]], shade: Callable[...
     gap, speed = 24.0, drive.step * 2.2
     for cell in range(8):
         place = math.floor((drive.start + speed * view.frame) / gap) + cell
-        rng = _rng(drive.seed, 8, drive.number, place)
+        rng = stream(drive.seed, 8, drive.number, place)
         z = place * gap - drive.start - speed * view.frame + rng.uniform(0, 12)
         if rng.random() < 0.55 and z > 6:
             spots.append((-3.35, z, rng, False, False))
-    rng = _rng(drive.seed, 9, drive.number)
+    rng = stream(drive.seed, 9, drive.number)
     ahead = rng.uniform(9, 30) + 2 * math.sin(view.frame * 0.8 + drive.number)
     if rng.random() < 0.8:
         spots.append((rng.normal(0, 0.15), ahead, rng, True, False))
@@ -676,7 +672,7 @@ def _walkers(view: _View, things: list[tuple[float, Paint]], shade: Callable[...
     drive = view.drive
     for label in (PERSON, BICYCLE):
         time = view.frame + _turn(drive.seed, drive.number, label) * 5
-        since, rng = time % _EPISODE, _rng(drive.seed, 10, drive.number, label, time // _EPISODE)
+        since, rng = time % _EPISODE, stream(drive.seed, 10, drive.number, label, time // _EPISODE)
         if not drive.meets(label) or since >= _IN_VIEW[label]:
             continue
         for one in rng.spawn(int(rng.choice([1, 2, 3, 4] if label == PERSON else [1, 1, 2]))):
@@ -701,7 +697,7 @@ def _place(view: _View, rng: Generator, label: int, since: int) -> Point:
 def _develop(view: _View) -> NDArray[np.uint8]:
     """The picture as the sensor gives it: glow, wet road, lens, exposure, white balance, noise."""
     drive, weather = view.drive, view.weather
-    rng = _rng(drive.seed, 11, drive.number, view.frame)
+    rng = stream(drive.seed, 11, drive.number, view.frame)
     image = view.image.filter(ImageFilter.BoxBlur(view.width / 2400))  # a lens is never quite sharp
     if weather.lamps:
         glow = view.glow.filter(ImageFilter.GaussianBlur(view.width / 320)).resize(
@@ -713,7 +709,7 @@ def _develop(view: _View) -> NDArray[np.uint8]:
     pixels = np.asarray(image).astype(np.float32)
     if weather.wet:
         _reflect(view, pixels)
-    light = 1 + 0.05 * _clouds(_rng(drive.seed, 12, drive.number), (view.height, view.width), (5, 8))
+    light = 1 + 0.05 * _clouds(stream(drive.seed, 12, drive.number), (view.height, view.width), (5, 8))
     pixels *= (light[..., None] * drive.gain).astype(np.float32)
     pixels += rng.standard_normal(pixels.shape[:2], np.float32)[..., None] * np.float32(drive.noise)
     return pixels.clip(0, 255).astype(np.uint8)
@@ -776,183 +772,3 @@ def draw_scene(
     if view.drive.bonnet:
         _bonnet(view)
     return _develop(view), np.array(view.mask)
-
-
-# ---- the dataset ----------------------------------------------------------------------------------------------------
-
-MANIFEST = "sample.json"
-_LICENSE = """Synthetic road scenes, made by `sightline sample`. They show no real place, person or vehicle.
-
-To the extent possible under law, whoever generated them has waived all copyright and related or neighbouring rights to
-these images and masks, under CC0 1.0 Universal: https://creativecommons.org/publicdomain/zero/1.0/
-"""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a sample consists of, as `sample.json` keeps it."""
-
-    drives: int
-    frames: int
-    height: int
-    width: int
-    seed: int
-    generator: int = GENERATOR
-
-    def stem(self, drive: int, frame: int) -> str:
-        """`0a1b2c3d-00001`: eight hex digits that no other drive of the sample has, and the frame, from 1."""
-        first = int(_rng(self.seed, 13).integers(2**32))
-        return f"{(first + drive * 2654435761) % 2**32:08x}-{frame + 1:05d}"  # an odd factor: a bijection
-
-    def files(self, drive: int, frame: int) -> tuple[str, str]:
-        stem = self.stem(drive, frame)
-        return f"images/{stem}.jpg", f"labels/{stem}_mask.png"
-
-    def frames_of_all(self) -> list[tuple[int, int]]:
-        return [(drive, frame) for drive in range(self.drives) for frame in range(self.frames)]
-
-    def names(self) -> set[str]:
-        return {name for each in self.frames_of_all() for name in self.files(*each)}
-
-
-def make_dataset(
-    root: Path,
-    *,
-    drives: int = 24,
-    frames: int = 8,
-    size: tuple[int, int] = (720, 1280),
-    seed: int = 42,
-    workers: int | None = None,
-    force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Write a sample of synthetic road scenes in the `bdd-simple` layout; the same seed gives the same bytes.
-
-    `images/{drive}-{frame}.jpg`, `labels/{stem}_mask.png` (8-bit indices of `ROAD_SCENE`, 255 ignored), `classes.json`,
-    `LICENSE.txt`, and `sample.json` with the parameters, complete when all is there. A sample that is already there
-    with these parameters is kept; one that was interrupted is finished.
-
-    Args:
-        root: the folder; made when missing.
-        drives: number of drives. Every dozen of them meets every class and all weathers.
-        frames: images per drive.
-        size: (height, width) in pixels, 64 to 8192.
-        seed: 0 or more.
-        workers: processes; all cores when left out, none but this one for few images.
-        force: replace a sample that was made with other parameters (or the same), removing its files.
-        progress: called with (images done, images in all) after each.
-
-    Returns:
-        `root`.
-
-    Raises:
-        ConfigError: an argument does not fit.
-        DataError: `root` holds other things, or another sample and `force` is not set, or cannot be written.
-    """
-    plan = _planned(drives, frames, size, seed, workers)
-    try:
-        if _claim(root, plan, force):
-            _draw_all(root, plan, workers, progress)
-            _write(root / MANIFEST, _manifest_text(plan, complete=True))
-    except OSError as error:
-        raise DataError(
-            f"The sample cannot be written to {root}: {error}. Free space, or choose another folder."
-        ) from error
-    return root
-
-
-def _planned(drives: int, frames: int, size: tuple[int, int], seed: int, workers: int | None) -> _Plan:
-    height, width = size
-    for name, value, low, high in (("drives", drives, 1, 2**20), ("frames", frames, 1, 99_999),
-                                   ("height", height, 64, 8192), ("width", width, 64, 8192), ("seed", seed, 0, 2**63),
-                                   ("workers", 1 if workers is None else workers, 1, 1024)):  # fmt: skip
-        if not isinstance(value, int) or not low <= value <= high:
-            raise ConfigError(
-                f"A sample cannot be made with {name}={value!r}. Choose a whole number from {low} to {high}."
-            )
-    return _Plan(drives, frames, height, width, seed)
-
-
-def _claim(root: Path, plan: _Plan, force: bool) -> bool:
-    """Make `root` ready for the sample; whether there is anything to draw."""
-    found, complete = _found(root)
-    if found is None and root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} is there already and is no sample of Sightline's. Choose a new or an empty folder.")
-    if found is not None:
-        _refuse_strangers(root, found)
-        if force:
-            _remove(root, found)
-        elif found != plan:
-            raise DataError(
-                f"{root} holds another sample ({found}). Choose another folder, or replace it with force (--force)."
-            )
-        elif complete and all((root / name).is_file() for name in plan.names() | {"classes.json", "LICENSE.txt"}):
-            return False
-    for folder in ("images", "labels"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    _write(root / MANIFEST, _manifest_text(plan, complete=False))
-    _write(root / "classes.json", ROAD_SCENE.to_json())
-    _write(root / "LICENSE.txt", _LICENSE)
-    return True
-
-
-def _manifest_text(plan: _Plan, complete: bool) -> str:
-    return json.dumps({"made_by": "sightline sample", **vars(plan), "complete": complete}, indent=2) + "\n"
-
-
-def _found(root: Path) -> tuple[_Plan | None, bool]:
-    """The plan of the sample in `root` and whether it is complete; None where there is no (readable) manifest."""
-    try:
-        kept = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        complete, made_by = kept.pop("complete"), kept.pop("made_by")
-        plan = _planned(kept["drives"], kept["frames"], (kept["height"], kept["width"]), kept["seed"], None)
-        return (_Plan(**kept), bool(complete)) if made_by == "sightline sample" and plan else (None, False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
-        return None, False
-
-
-def _refuse_strangers(root: Path, plan: _Plan) -> None:
-    """A file among the images or masks that the sample did not write would end up in the data."""
-    known = plan.names()
-    there = (path for folder in ("images", "labels") for path in sorted((root / folder).glob("[!.]*")))
-    strange = [path for path in there if path.relative_to(root).as_posix() not in known]
-    if strange:
-        raise DataError(f"{len(strange)} files under {root} were not written by the sample (first: "
-                        f"{strange[0].relative_to(root)}). Move them away, or choose another folder.")  # fmt: skip
-
-
-def _remove(root: Path, plan: _Plan) -> None:
-    """Remove the files of a sample, the manifest last, and what an interrupted run left half-written."""
-    for name in (*sorted(plan.names()), "classes.json", "LICENSE.txt", MANIFEST):
-        path = root / name
-        path.unlink(missing_ok=True)
-        _temporary(path).unlink(missing_ok=True)
-
-
-def _draw_all(root: Path, plan: _Plan, workers: int | None, progress: Callable[[int, int], None] | None) -> None:
-    todo = [each for each in plan.frames_of_all() if not all((root / name).is_file() for name in plan.files(*each))]
-    done = plan.drives * plan.frames - len(todo)
-    for number, _ in enumerate(spread(partial(_draw_files, root, plan), todo, workers), done + 1):
-        if progress is not None:
-            progress(number, plan.drives * plan.frames)
-
-
-def _draw_files(root: Path, plan: _Plan, frame: tuple[int, int]) -> None:
-    picture, mask = (Image.fromarray(pixels) for pixels in draw_scene(plan.seed, *frame, (plan.height, plan.width)))
-    picture_name, mask_name = plan.files(*frame)
-    for image, name, options in (
-        (picture, picture_name, {"format": "JPEG", "quality": 90}),
-        (mask, mask_name, {"format": "PNG"}),
-    ):
-        temporary = _temporary(root / name)
-        image.save(temporary, **options)
-        temporary.replace(root / name)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
-
-
-def _write(path: Path, text: str) -> None:
-    _temporary(path).write_text(text, encoding="utf-8", newline="\n")
-    _temporary(path).replace(path)
