@@ -315,6 +315,7 @@ def test_a_limit_keeps_many_groups(tmp_path, limit):
     assert len(names) == min(limit, 8)
     assert names == sorted(set(names))
     assert len({sample.group for sample in dataset}) == min(limit, 4)
+    assert (dataset.left_out, dataset.beyond_limit) == (0, 8 - min(limit, 8))
 
 
 def test_a_limit_below_one_is_refused(tmp_path):

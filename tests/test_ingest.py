@@ -14,6 +14,7 @@ from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
+import PIL
 import pyarrow as pa
 import pytest
 from damage import encoded, grey_png, mask, put, put_pair
@@ -24,7 +25,7 @@ from processes import group, wait_until
 from trees import GROUPS, PUBLISHED, STORED, TREES, make_tree
 
 from sightline.classes import ROAD_SCENE, ClassMap
-from sightline.config import load_config
+from sightline.config import Data, load_config, to_dict
 from sightline.dataset import Sample
 from sightline.errors import ConfigError, DataError, SourceError
 from sightline.layouts import PRESETS, Group
@@ -183,10 +184,12 @@ def test_the_files_of_the_artifact(done, scenes):
             "mask": "labels/{stem}_mask.png", "group": PRESETS["bdd-simple"].group, "published": False,
             "use_published": False,
         },
-        "images": 6, "skipped": [], "warnings": [],
+        "images": 6, "beyond_limit": 0, "skipped": [], "warnings": [],
     }  # fmt: skip
     assert (artifact.spec, artifact.type) == ("scenes:v0", "raw_data")
-    assert artifact.metadata == {"data": str(scenes), "images": 6, "groups": 3}
+    told = {"data": str(scenes), "images": 6, "groups": 3, "settings": {"data": to_dict(Data(data=str(scenes)))}}
+    assert {key: artifact.metadata[key] for key in artifact.metadata if key != "versions"} == told
+    assert artifact.metadata["versions"]["pillow"] == PIL.__version__
     (run,) = place.tracker.runs()
     assert (run.job_type, run.status, run.inputs, run.outputs) == ("upload", "finished", (), ("scenes:v0",))
     assert run.summary == {"images": 6, "groups": 3}
@@ -298,6 +301,7 @@ def test_a_limit_takes_even_steps(place, tmp_path, limit):
     rows = place.rows(fill(tmp_path / "data", 9), limit=limit)
     assert len(rows) == min(limit, 9)
     assert len({row["Group"] for row in rows}) == min(limit, 3)
+    assert place.tracker.get("data").json("ingest.json")["beyond_limit"] == 9 - min(limit, 9)
 
 
 def test_a_limit_below_one_is_refused(place, tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sightline import folds
 from sightline.classes import ClassMap
-from sightline.config import Split, parse_config
+from sightline.config import Split, parse_config, to_dict
 from sightline.errors import ConfigError, DataError, SplitError, StoreError
 from sightline.folds import check_folds, deal, groups_with
 from sightline.ready import match_split, published_split, read_split
@@ -335,6 +335,8 @@ def test_the_artifact_holds_the_split_and_every_file_by_digest(tracker):
     raw = save_raw(tracker, eda(STRETCHES, drive))
     made = split(configured(gap=1), tracker)
     assert (made.name, made.type, made.metadata["raw"]) == ("tiny_split", "split_data", "tiny:v0")
+    assert made.metadata["settings"] == {"split": to_dict(Split(gap=1)), "seed": 42}
+    assert made.metadata["versions"]["pandas"] == pd.__version__
     summary = made.json("split.json")
     stages = pd.read_csv(made.path("data_split.csv"))
     dropped = {row["File_Name"] for row in summary["dropped"]}

@@ -63,6 +63,7 @@ class Dataset:
         root: the data's folder.
         layout: how the folder is laid out.
         left_out: number of images that are not among the samples for what their names or their files' names show.
+        beyond_limit: number of images that are not among them for the limit alone.
     """
 
     samples: tuple[Sample, ...]
@@ -70,6 +71,7 @@ class Dataset:
     root: Path
     layout: Layout
     left_out: int = 0
+    beyond_limit: int = 0
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -120,7 +122,8 @@ def pair(root: Path, layout: Layout, limit: int | None = None) -> tuple[Dataset,
     order = list(ProblemKind)
     problems.sort(key=lambda problem: (order.index(problem.kind), problem.file))
     samples = tuple(_strided(sound, limit))
-    return Dataset(samples, layout.classes, root, layout, left_out=len(found) - len(sound)), problems
+    left_out, beyond_limit = len(found) - len(sound), len(sound) - len(samples)
+    return Dataset(samples, layout.classes, root, layout, left_out, beyond_limit), problems
 
 
 def read_pair(sample: Sample, classes: ClassMap) -> Pair:

@@ -51,7 +51,7 @@ class DataFacts:
         ignored: share of pixels that no class is given to; `void_images` how many hold some.
         layout: name of the layout; `about` what its group is; `patterns` its templates with their names.
         skipped: damaged pairs that were left out; `warned` those that were kept.
-        limit: the setting `limit`, where it was given.
+        beyond_limit: images that the setting `limit` left out.
         licence: the data's licence; `licence_cut` says that it is longer.
     """
 
@@ -67,12 +67,12 @@ class DataFacts:
     patterns: tuple[tuple[str, str], ...]
     skipped: tuple[Damage, ...]
     warned: tuple[Damage, ...]
-    limit: int | None
+    beyond_limit: int
     licence: str
     licence_cut: bool
 
 
-def data_facts(material: Material, limit: int | None) -> DataFacts:
+def data_facts(material: Material) -> DataFacts:
     """Read them off the EDA table and the record of the ingest."""
     eda, layout = material.eda, material.ingest["layout"]
     return DataFacts(
@@ -88,7 +88,7 @@ def data_facts(material: Material, limit: int | None) -> DataFacts:
         patterns=_patterns(layout),
         skipped=_damages(material.ingest["skipped"]),
         warned=_damages(material.ingest["warnings"]),
-        limit=limit,
+        beyond_limit=int(material.ingest.get("beyond_limit", 0)),
         licence=material.licence[:LICENCE_CHARACTERS],
         licence_cut=len(material.licence) > LICENCE_CHARACTERS,
     )

@@ -177,8 +177,8 @@ def _of_size(data: DataFacts, results: Results) -> Iterator[Caution]:
     skipped = sum(len(damage.files) for damage in data.skipped)
     if skipped:
         yield Caution(f"{plural(skipped, 'problem')} made the ingest leave files out.", "data")
-    if data.limit is not None:
-        yield Caution(f"A debugging subset: `limit` let in at most {plural(data.limit, 'image')}.", "data")
+    if data.beyond_limit:
+        yield Caution(f"A debugging subset: `limit` left {plural(data.beyond_limit, 'image')} out.", "data")
 
 
 def _of_classes(data: DataFacts, results: Results) -> Iterator[Caution]:

@@ -31,7 +31,10 @@ from sightline.learning.metrics import (
 from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
 from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
+from sightline.versions import versions
 
+PACKAGES = ("numpy", "pillow", "torch", "fastai", "segmentation-models-pytorch", "pyarrow")
+"""What the model is run and measured with."""
 Row = dict[str, Any]
 
 
@@ -94,7 +97,9 @@ def _evaluate(
         "classes.json": network.files["classes.json"],
     }
     suffix = "_eval" if settings.subset == "valid" else "_eval_test"
-    return run.save(name + suffix, "evaluation", files, {"model": network.spec, "split": source.spec, **run.summary})
+    made = {"settings": {"evaluate": to_dict(settings), "seed": seed}, "versions": versions(PACKAGES)}
+    metadata = {"model": network.spec, "split": source.spec, **run.summary, **made}
+    return run.save(name + suffix, "evaluation", files, metadata)
 
 
 def _predict_all(

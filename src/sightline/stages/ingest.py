@@ -26,7 +26,10 @@ from sightline.sources import SOURCES, fetch
 from sightline.stages.stage import dataset_name, tracked, write_text
 from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
+from sightline.versions import versions
 
+PACKAGES = ("numpy", "pillow", "imagehash", "pyarrow")
+"""What the images are read, measured and kept with."""
 LICENSES = ("LICENSE.txt", "LICENSE", "LICENSE.md", "license.txt", "LICENCE.txt")
 
 COLUMNS = pa.schema(
@@ -246,12 +249,14 @@ def _ingest(
     files: dict[str, StoredFile | Path] = {"eda_table.parquet": _table(good, dataset.classes, run.scratch)}
     for stored in track((_stored(run, sample, one) for sample, one in good), "storing", len(good)):
         files |= stored
-    record = {"layout": settings["layout"], "images": len(good), **_told([*problems, *found])}
+    record = {"layout": settings["layout"], "images": len(good), "beyond_limit": dataset.beyond_limit}
+    record |= _told([*problems, *found])
     files["ingest.json"] = write_text(run.scratch / "ingest.json", json.dumps(record, indent=1) + "\n")
     files["classes.json"] = write_text(run.scratch / "classes.json", dataset.classes.to_json())
     files |= dict(zip(["LICENSE.txt"], _license(dataset.root), strict=False))
     run.summary = {"images": len(good), "groups": len({sample.group for sample, _ in good})}
-    return run.save(name, "raw_data", files, {"data": settings["data"]["data"], **run.summary})
+    made = {"settings": {"data": settings["data"]}, "versions": versions(PACKAGES)}
+    return run.save(name, "raw_data", files, {"data": settings["data"]["data"], **run.summary, **made})
 
 
 def _measure_all(

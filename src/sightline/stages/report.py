@@ -40,14 +40,15 @@ def report(
         ConfigError: no dataset is named, or the artifact is no evaluation.
         StoreError: an artifact is missing or damaged.
     """
-    from sightline.reporting.facts import settings_of_report
+    from sightline.reporting.recipe import seeds_of, settings_of, versions_of
 
     tracker = tracker or open_tracker(config)
     name = dataset_name(config, tracker)
     wanted = f"{name}_eval_test" if config.evaluate.subset == "test" else f"{name}_eval"
     inputs = lineage(tracker, resolve(tracker, evaluation, wanted))
     looks = looks_at_test(tracker.runs(), name)
-    settings = {**settings_of_report(config), "test_looks": looks}
+    settings = {**settings_of(config, *inputs), "seeds": seeds_of(config, *inputs), "test_looks": looks}
+    settings["versions"] = versions_of(*inputs)
     work = partial(_write, inputs=inputs, config=config, name=name, looks=looks)
     artifact = tracked(tracker, "report", inputs, settings, work, force=force)
     say(f"report: open {publish(artifact, tracker.store)}")

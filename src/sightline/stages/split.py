@@ -22,10 +22,13 @@ from sightline.stages.stage import dataset_name, resolve, tracked
 from sightline.table import KEY, Table, write_csv
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
 from sightline.tracking.blobs import hash_file
+from sightline.versions import versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PACKAGES = ("numpy", "pandas", "scikit-learn", "pyarrow")
+"""What the images are dealt and compared with."""
 Method = Literal["stratified-group-k-fold", "published", "csv"]
 
 
@@ -133,7 +136,9 @@ def _split(run: Run, source: Artifact, config: Config) -> Artifact:
     _tell(summary, len(dealt.rows))
     run.summary.update(_numbers(summary))
     files = _files(source, dealt.kept) | _written(run.scratch, dealt, table, shares, summary)
-    return run.save(f"{source.name}_split", "split_data", files, {"raw": source.spec})
+    settings = {"split": to_dict(config.split), "seed": config.seed}
+    made = {"settings": settings, "versions": versions(PACKAGES)}
+    return run.save(f"{source.name}_split", "split_data", files, {"raw": source.spec, **made})
 
 
 def _deal(config: Config, source: Artifact, rows: pd.DataFrame, classes: Sequence[str]) -> Dealt:
