@@ -15,9 +15,15 @@ import sightline
 from sightline.classes import ROAD_SCENE, ClassMap
 from sightline.config import Train, load_config
 from sightline.errors import ConfigError, TrainingError
-from sightline.learning.data import Item, Letterbox, canvas_of, fitted, loaders
-from sightline.learning.learner import CrossEntropyDice, class_weights, device_of, fit, make_learner, network_of
+from sightline.learning.cache import Canvas, Decoded
+from sightline.learning.checkpoint import network_of
+from sightline.learning.course import course_loaders
+from sightline.learning.data import loaders
+from sightline.learning.device import device_of, precision_of
+from sightline.learning.learner import find_lr, fit, make_learner
+from sightline.learning.losses import CrossEntropyDice, class_weights, loss_of
 from sightline.learning.model import Segmenter, build, load_weights, rebuild, save_weights
+from sightline.learning.pixels import Item, canvas_of, covering, fitted
 from sightline.sample import make_dataset
 
 SMALL = Train(pretrained=False, epochs=2, image_size=(64, 96), batch_size=4)
@@ -79,7 +85,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(items, tmp_pa
 
 
 def test_the_best_epoch_by_miou_is_kept_and_not_the_last(items, tmp_path, monkeypatch):
-    import sightline.learning.learner as module
+    import sightline.learning.checkpoint as module
 
     scores = iter([0.5, 0.9, 0.7])
     monkeypatch.setattr(module, "miou", lambda _matrix: score)
@@ -126,56 +132,77 @@ def test_images_are_fitted_undistorted(size):
 
 
 def test_the_canvas_holds_every_image():
-    items = [Item(None, None, size) for size in [(360, 480), (720, 1280)]]
-    assert canvas_of(items, (180, 320)) == (180, 320)
-    assert canvas_of(items[:1], (180, 320)) == (180, 240)
+    sizes = [(360, 480), (720, 1280)]
+    assert canvas_of(sizes, (180, 320)) == (180, 320)
+    assert canvas_of(sizes[:1], (180, 320)) == (180, 240)
 
 
-def test_a_letterbox_fills_with_black_and_ignore():
-    box = Letterbox((64, 96), (64, 96), 255)
-    mask = np.array(box(Image.fromarray(np.full((64, 32), 3, np.uint8))))
-    assert mask.shape == (64, 96)
-    assert (mask[:, :32] == 3).all() and (mask[:, 32:] == 255).all()
-    image = np.array(box(Image.fromarray(np.full((64, 32, 3), 200, np.uint8))))
-    assert (image[:, :32] == 200).all() and (image[:, 32:] == 0).all()
+def test_what_covers_is_undistorted_and_leaves_nothing_bare():
+    assert covering((360, 480), (180, 320)) == (240, 320)
+    assert covering((720, 1280), (180, 320)) == (180, 320)
 
 
-def test_resizing_a_mask_makes_up_no_class():
-    mask = np.random.default_rng(0).choice(np.array([0, 6, 255], np.uint8), (97, 151))
-    assert set(np.unique(Letterbox((64, 96), (64, 96), 255)(Image.fromarray(mask)))) <= {0, 6, 255}
+def batches_of(items, settings, train):
+    if settings.recipe == "course":
+        return course_loaders(items[:train], items[train:], ROAD_SCENE, settings, "cpu")
+    canvas = Canvas.of(items, settings.image_size, ROAD_SCENE.ignore_index)
+    return loaders(Decoded(items, canvas), train, settings, "cpu")
 
 
-@pytest.mark.parametrize("settings", [SMALL, COURSE], ids=["default", "course"])
+SCALED, AUGMENTED = (Train(**{**vars(SMALL), "augment": augment}) for augment in ("scale", "full"))
+
+
+@pytest.mark.parametrize("settings", [SMALL, SCALED, AUGMENTED, COURSE], ids=["default", "scale", "full", "course"])
 def test_batches_hold_images_and_masks_of_the_same_place(items, settings):
-    dls = loaders(items[:9], items[9:], ROAD_SCENE, settings, "cpu")
+    dls = batches_of(items, settings, 9)
     images, masks = dls.train.one_batch()
     assert images.shape == (4, 3, 64, 96) and masks.shape == (4, 64, 96)
     assert images.min() >= 0 and images.max() <= 1
-    assert masks.dtype == torch.int64
+    assert masks.dtype == (torch.int64 if settings.recipe == "course" else torch.uint8)
     assert set(masks.unique().tolist()) <= {*range(7), 255}
 
 
-def test_a_flip_turns_image_and_mask_alike(tmp_path):
+def two_halves(folder):
+    """Eight times one picture: its left fifth white, of class 1, the rest black, of class 0."""
     pixels = np.zeros((64, 96, 3), np.uint8)
     mask = np.zeros((64, 96), np.uint8)
     pixels[:, :20], mask[:, :20] = 255, 1
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    Image.fromarray(mask).save(tmp_path / "m.png")
-    item = Item(tmp_path / "a.png", tmp_path / "m.png", (64, 96))
-    dls = loaders([item] * 8, [item], ROAD_SCENE, SMALL, "cpu")
+    Image.fromarray(pixels).save(folder / "a.png")
+    Image.fromarray(mask).save(folder / "m.png")
+    return [Item(folder / "a.png", folder / "m.png", (64, 96))] * 9
+
+
+def test_a_flip_turns_image_and_mask_alike(tmp_path):
+    dls = batches_of(two_halves(tmp_path), SMALL, 8)
     sides = set()
     for _ in range(4):
         images, masks = dls.train.one_batch()
-        assert torch.equal((images[:, 0] > 0.5).long(), masks.as_subclass(torch.Tensor))
+        assert torch.equal((images[:, 0] > 0.5), masks == 1)
         sides |= {bool(one[0, 0]) for one in masks}
     assert sides == {True, False}
 
 
+def test_scaling_draws_image_and_mask_alike_larger_and_smaller(tmp_path):
+    dls = batches_of(two_halves(tmp_path), SCALED, 8)
+    widths = set()
+    for _ in range(4):
+        images, masks = dls.train.one_batch()
+        assert ((images[:, 0] > 0.5) != (masks == 1)).float().mean() < 0.02  # the edge alone is rounded apart
+        widths |= {int(one[32].sum()) for one in masks == 1}
+    assert min(widths) < 20 < max(widths)
+
+
 def test_validation_shows_each_image_once_unshuffled_and_unchanged(items):
-    dls = loaders(items[:4], items[4:], ROAD_SCENE, SMALL, "cpu")
+    dls = batches_of(items, SMALL, 4)
     images = torch.cat([batch[0] for batch in dls.valid])
     stored = [np.array(Image.open(item.image).convert("RGB")) for item in items[4:]]
     assert torch.allclose(images, torch.from_numpy(np.stack(stored)).permute(0, 3, 1, 2) / 255)
+
+
+def test_an_epoch_of_training_shows_each_image_once_in_another_order(items):
+    dls = batches_of(items, Train(**{**vars(SMALL), "batch_size": 1, "augment": "none"}), 9)
+    first, second = ([float(batch[0].sum()) for batch in dls.train] for _ in range(2))
+    assert sorted(first) == sorted(second) and first != second and len(set(first)) == 9
 
 
 def test_pads_to_multiples_of_32_and_crops_without_distortion():
@@ -214,6 +241,28 @@ def test_cross_entropy_and_dice_are_those_of_the_formulas():
     assert torch.isclose(CrossEntropyDice(255)(logits, target), entropy + dice.mean(), atol=1e-5)
 
 
+def test_cross_entropy_and_dice_are_those_of_the_libraries():
+    from sightline.learning.libraries import models
+
+    logits, target = torch.randn(2, 7, 9, 8, requires_grad=True), torch.randint(0, 5, (2, 9, 8))
+    target[0, :3] = 255
+    dice = models.losses.DiceLoss("multiclass", from_logits=True, ignore_index=255)
+    peer = torch.nn.functional.cross_entropy(logits, target, ignore_index=255) + dice(logits, target)
+    ours = CrossEntropyDice(255)(logits, target.byte())
+    assert torch.isclose(ours, peer, atol=1e-5)
+    gradients = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (ours, peer)]
+    assert torch.allclose(*gradients, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["ce", "ce+lovasz", "focal"])
+def test_the_other_losses_leave_ignored_pixels_out_and_have_a_gradient(loss):
+    made = loss_of(Train(loss=loss), 255, [1.0, 2.0, 3.0])
+    logits, target = torch.randn(2, 3, 8, 8, requires_grad=True), torch.randint(0, 3, (2, 8, 8)).byte()
+    target[:, :4] = 255
+    made(logits, target).backward()
+    assert (logits.grad[:, :, :4] == 0).all() and logits.grad[:, :, 4:].abs().sum() > 0
+
+
 def test_weighted_cross_entropy_is_the_weighted_mean_over_pixels():
     logits, target = torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 5, 5))
     target[0, 0] = 255
@@ -231,7 +280,7 @@ def test_class_weights_go_by_the_inverse_square_root_of_the_pixels():
     assert np.dot(weights, [0.81, 0.09, 0, 0.1]) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("setting", [{"arch": "fpn"}, {"encoder": "resnet34"}])
+@pytest.mark.parametrize("setting", [{"arch": "unet"}, {"encoder": "resnet34"}])
 def test_the_course_takes_no_other_network(items, setting):
     with pytest.raises(ConfigError, match="--recipe default"):
         make_learner(items[:9], items[9:], ROAD_SCENE, Train(**{**vars(COURSE), **setting}), 1)
@@ -273,6 +322,7 @@ def test_the_encoder_is_never_trained_on_other_classes_than_the_map_names(items)
     ("settings", "error", "text"),
     [
         ({"arch": "nonsense"}, ConfigError, "unet"),
+        ({"precision": "fp16", "device": "cpu"}, TrainingError, "bf16 or fp32"),
         ({"encoder": "resnet19"}, ConfigError, "resnet18"),
         ({"device": "mps" if torch.cuda.is_available() else "cuda"}, TrainingError, "There is: .*cpu"),
     ],
@@ -286,6 +336,51 @@ def test_auto_takes_the_best_device_there_is():
     assert device_of("auto") in ("cuda", "mps", "cpu")
 
 
+def test_auto_takes_bf16_only_where_the_cpu_computes_with_it(monkeypatch):
+    import sightline.learning.device as module
+
+    for has, found in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(module, "_cpu_has_bf16", lambda has=has: has)
+        assert precision_of("auto", "cpu") == found
+    assert precision_of("fp32", "cpu") == "fp32"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_training_computes_in_the_precision_that_is_asked_for(items, precision):
+    learner, _ = make_learner(items[:9], items[9:], ROAD_SCENE, Train(**{**vars(SMALL), "precision": precision}), 1)
+    kinds = set()
+    learner.model.network.decoder.register_forward_hook(lambda module, given, made: kinds.add(made.dtype))
+    learner.fit(1)
+    assert kinds == {torch.bfloat16 if precision == "bf16" else torch.float32}
+
+
+def test_the_course_is_fp32_as_published(items):
+    learner, _ = make_learner(items[:9], items[9:], ROAD_SCENE, COURSE, 1)
+    assert learner.precision == "fp32"
+
+
+def test_an_encoder_with_weights_stands_still_at_first_and_learns_slower_then(items, tmp_path):
+    save_weights(build(SMALL, 7, pretrained=False).network.encoder, tmp_path / "encoder.safetensors")
+    settings = Train(**{**vars(SMALL), "epochs": 2, "weights": str(tmp_path / "encoder.safetensors")})
+    learner, metric = make_learner(items[:9], items[9:], ROAD_SCENE, settings, 1)
+    weight = learner.model.network.encoder.conv1.weight
+    begun, seen = weight.detach().clone(), []
+    fit(learner, metric, settings, 1, tmp_path / "fit", lambda row, speed: seen.append(torch.equal(begun, weight)))
+    assert seen == [True, False]
+    rates = [group["lr"] for group in learner.opt.hypers]
+    assert rates[0] == pytest.approx(rates[1] / 10)
+
+
+def test_the_finder_suggests_a_rate_and_leaves_the_weights_alone(items, tmp_path):
+    learner, _ = make_learner(items[:9], items[9:], ROAD_SCENE, SMALL, 1)
+    before = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+    suggested, steps = find_lr(learner, tmp_path)
+    assert 1e-6 < suggested < 1
+    assert len(steps) > 10 and steps[0][0] < steps[-1][0]
+    assert all(torch.equal(before[name], tensor) for name, tensor in learner.model.state_dict().items())
+    assert not list(tmp_path.rglob("*.pth"))
+
+
 OFFLINE = """
 import sys, socket
 def refuse(*args, **kwargs):
@@ -295,7 +390,7 @@ socket.getaddrinfo = refuse
 import sightline
 from sightline.config import Train
 from sightline.learning.learner import make_learner
-from sightline.learning.data import Item
+from sightline.learning.pixels import Item
 from sightline.classes import ROAD_SCENE
 from pathlib import Path
 items = [Item(Path(image), Path(mask), (64, 96)) for image, mask in zip(sys.argv[2::2], sys.argv[3::2])]

@@ -105,9 +105,11 @@ class Train(Section):
 
     recipe: Annotated[
         Literal["default", "course"],
-        About("what is trained: default, or course (that of the W&B course: fastai unet_learner, ten times slower)"),
+        About("what is trained: default, or course (that of the W&B course: fastai unet_learner, far slower)"),
     ] = "default"
-    arch: Annotated[str, About("decoder of segmentation_models_pytorch, e.g. unet, fpn, linknet")] = "unet"
+    arch: Annotated[
+        str, About("network: light (FPN with few channels), or one of segmentation_models_pytorch, e.g. unet, linknet")
+    ] = "light"
     encoder: Annotated[str, About("encoder of segmentation_models_pytorch, e.g. resnet18")] = "resnet18"
     image_size: Annotated[
         tuple[Annotated[int, Ge(32)], Annotated[int, Ge(32)]],
@@ -116,17 +118,39 @@ class Train(Section):
     batch_size: Annotated[int, Ge(1), About("images a step")] = 8
     epochs: Annotated[int, Ge(1), About("passes over the train subset")] = 10
     lr: Annotated[float, Gt(0), About("highest learning rate of the one-cycle schedule")] = 2e-3
+    loss: Annotated[
+        Literal["ce+dice", "ce", "ce+lovasz", "focal"],
+        About("loss: cross-entropy with Dice, alone, or with Lovász; or focal"),
+    ] = "ce+dice"
     class_weights: Annotated[
         Literal["sqrt", "none"],
         About("classes in the cross-entropy: by the inverse square root of their pixels in train, or all alike"),
     ] = "sqrt"
     augment: Annotated[
-        Literal["none", "flip", "full"],
-        About("random changes of training images: none, flip (left and right), or full (fastai's aug_transforms)"),
+        Literal["none", "flip", "scale", "full"],
+        About(
+            "random changes of training images: none, flip (left and right), scale (flip, and 0.75 to 1.5 times the "
+            "size), or full (fastai's aug_transforms)"
+        ),
     ] = "flip"
     pretrained: Annotated[bool, About("begin with ImageNet weights in the encoder")] = True
+    freeze_epochs: Annotated[
+        int, Ge(0), About("first epochs in which an encoder that begins with weights stands still")
+    ] = 1
+    encoder_lr: Annotated[
+        float, Gt(0), Le(1), About("share of the learning rate for an encoder that begins with weights")
+    ] = 0.1
     weights: Annotated[str, About("begin with these weights (a .safetensors file)")] = ""
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], About("where to compute")] = "auto"
+    precision: Annotated[
+        Literal["auto", "bf16", "fp16", "fp32"],
+        About("numbers to compute with: bf16 where the processor has it, else fp16 on a GPU, else fp32"),
+    ] = "auto"
+    deterministic: Annotated[
+        bool, About("the same weights bit for bit on a GPU too, at some cost in speed; a CPU gives them anyway")
+    ] = False
+    cache: Annotated[bool, About("keep decoded images on the disk, in the store, for every epoch and training")] = True
+    cache_gb: Annotated[float, Gt(0), About("gigabytes that decoded images may take")] = 10.0
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    from sightline.stages.train import FoundRate
     from sightline.tracking import Artifact, RunRecord
 
 MISSING = "–"
 WIDEST_MATRIX = 12
 """With more classes than this, what occurs together is listed: a matrix would not fit a terminal."""
-HIDDEN = {"Image", "Mask", "Drive", "PHash", "Published", "Prediction", "confusion", "ignored_share"}
+HIDDEN = {
+    "Image", "Mask", "Drive", "PHash", "Published", "Prediction", "Overlay", "Confidence", "confusion", "ignored_share",
+}  # fmt: skip
 """Columns that `render_rows` leaves out unless they are asked for; those per class are left out too."""
 TOLD = ("final_miou", "best_miou", "best_epoch", "train_images", "valid_images", "test_images", "images", "groups")
 """Numbers of a run's summary that the list of runs shows, the first three of those that there are."""
@@ -95,6 +98,18 @@ def render_evaluation(summary: Mapping[str, Any], classes: ClassMap) -> Renderab
 def _scores(iou: float | None, bounds: Sequence[float] | None, baseline: float | None) -> tuple[str, str, str]:
     between = f"{_number(bounds[0])} to {_number(bounds[1])}" if bounds else MISSING
     return _number(iou), between, _number(baseline)
+
+
+def render_rates(found: FoundRate) -> RenderableType:
+    """The learning-rate finder's steps, every eighth of them, and the rate that it suggests."""
+    from rich.console import Group
+
+    grid = _grid()
+    _add_column(grid, "lr", whole=True, number=True)
+    _add_column(grid, "smoothed loss", whole=True, number=True)
+    for rate, loss in found.steps[::8]:
+        grid.add_row(f"{rate:.1e}", f"{loss:.3f}")
+    return Group(grid, _text(f"Suggested: --lr {found.suggested:.1e} (the valley of the curve)"))
 
 
 def render_runs(runs: Sequence[RunRecord]) -> RichTable:

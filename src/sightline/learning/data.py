@@ -1,122 +1,117 @@
-"""Images and masks on their way into the network: read, fitted into the training size, batched by fastai."""
+"""Batches for the network: taken from the decoded images, changed as a whole, image and mask by one transform."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
+from fastcore.basics import chunked
 
-from sightline.classes import ClassMap
 from sightline.config import Train
+from sightline.learning.cache import Source
 from sightline.learning.libraries import vision
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Images B×3×h×w float32, 0 to 1, channels last in memory; masks B×h×w uint8."""
+Change = Callable[[Batch], Batch]
+
+SCALE = (0.75, 1.5)
+"""How much smaller or larger `scale` draws an image."""
 
 
-@dataclass(frozen=True)
-class Item:
-    """An image and its mask as files; `size` is theirs, (height, width)."""
-
-    image: Path
-    mask: Path
-    size: Size
-
-
-def fitted(size: Size, box: Size) -> Size:
-    """The largest (height, width) of the same shape as `size` that fits into `box`, at least 1×1."""
-    scale = min(box[0] / size[0], box[1] / size[1])
-    return max(1, min(box[0], round(size[0] * scale))), max(1, min(box[1], round(size[1] * scale)))
-
-
-def canvas_of(items: Sequence[Item], box: Size) -> Size:
-    """The smallest (height, width) that holds every image once it is fitted into `box`."""
-    sizes = {fitted(item.size, box) for item in items}
-    return max(height for height, _ in sizes), max(width for _, width in sizes)
-
-
-def read_image(path: Path, box: Size) -> torch.Tensor:
-    """An image fitted into `box`, undistorted: 1×3×h×w float32, 0 to 1."""
-    with Image.open(path) as image:
-        height, width = fitted((image.height, image.width), box)
-        pixels = np.array(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-
-
-def read_mask(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A stored mask: H×W uint8 class indices."""
-    with Image.open(path) as image:
-        return np.array(image)
-
-
-class Letterbox(vision.Transform):  # type: ignore[misc]
-    """Fit an image or a mask into the canvas, undistorted, and fill the rest: black, or `ignore_index` in masks.
-
-    Masks are resized by nearest neighbour: no class is made up at the edges.
-    """
-
-    def __init__(self, box: Size, canvas: Size, ignore_index: int) -> None:
-        super().__init__()
-        self.box, self.canvas, self.ignore_index = box, canvas, ignore_index
-
-    def encodes(self, image: Any) -> Any:
-        is_mask = image.mode == "L"
-        height, width = fitted((image.height, image.width), self.box)
-        how = Image.Resampling.NEAREST if is_mask else Image.Resampling.BILINEAR
-        fill: Any = self.ignore_index if is_mask else (0, 0, 0)
-        board = Image.new(image.mode, (self.canvas[1], self.canvas[0]), fill)
-        board.paste(image.resize((width, height), how))
-        return board
-
-
-class Mirror(vision.ItemTransform):  # type: ignore[misc]
-    """Turn image and mask left to right, one pair in two, in training only: exact, where fastai's `Flip` resamples."""
-
-    split_idx = 0
-
-    def encodes(self, pair: Any) -> Any:
-        if random.random() < 0.5:
-            return pair
-        return tuple(type(image)(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) for image in pair)
-
-
-def loaders(train: Sequence[Item], valid: Sequence[Item], classes: ClassMap, settings: Train, device: str) -> Any:
-    """fastai's DataLoaders, made by its `DataBlock`.
+class Batches(vision.DataLoader):  # type: ignore[misc]
+    """fastai's DataLoader over a `Source`: whole batches by number, the next one fetched while one is computed on.
 
     Args:
-        train, valid: the two subsets. Training shuffles and leaves out a last batch that is not full.
-        classes: its `ignore_index` fills the masks' margins.
-        settings: recipe, image size, batch size and augmentation.
-        device: cpu, cuda or mps.
-
-    Returns:
-        `DataLoaders` of batches (B×3×h×w float32 0 to 1, B×h×w int64).
+        source: decoded images and masks.
+        change: augmentation of a batch on its device; None for none.
+        kwargs: as fastai's: `bs`, `shuffle`, `drop_last`, `device`.
     """
-    items = [*train, *valid]
-    block = vision.DataBlock(
-        blocks=(vision.ImageBlock, vision.MaskBlock(codes=list(classes.names))),
-        get_x=lambda item: item.image,
-        get_y=lambda item: item.mask,
-        splitter=vision.IndexSplitter(list(range(len(train), len(items)))),
-        item_tfms=_item_transforms(items, classes, settings),
-        batch_tfms=list(vision.aug_transforms()) if _augments_fully(settings) else [],
+
+    def __init__(self, source: Source, change: Change | None = None, **kwargs: Any) -> None:
+        super().__init__(source, **kwargs)
+        self.change = change
+
+    def create_batches(self, samps: Iterator[int]) -> Iterator[Batch]:
+        """Batches of uint8 tensors on the CPU, images B×3×h×w and masks B×h×w."""
+        groups = list(chunked(samps, self.bs, self.drop_last))
+        with ThreadPoolExecutor(1) as ahead:
+            coming = [ahead.submit(self.dataset.take, group) for group in groups[:1]]
+            for place in range(len(groups)):
+                images, masks = coming.pop().result()
+                if place + 1 < len(groups):
+                    coming.append(ahead.submit(self.dataset.take, groups[place + 1]))
+                yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)
+
+    def after_batch(self, batch: Batch) -> Batch:
+        """On the device: float images, augmented."""
+        images, masks = batch
+        ready = images.float().div_(255), masks
+        return self.change(ready) if self.change else ready
+
+
+def loaders(source: Source, train: int, settings: Train, device: str) -> Any:
+    """fastai's DataLoaders.
+
+    Args:
+        source: the images of train, then those of valid.
+        train: how many are for training. It shuffles and leaves out a last batch that is not full.
+        settings: batch size and augmentation.
+        device: cpu, cuda or mps.
+    """
+    size = min(settings.batch_size, train)
+    parts = (_Part(source, range(train)), _Part(source, range(train, len(source))))
+    return vision.DataLoaders(
+        Batches(parts[0], _change(settings.augment), bs=size, shuffle=True, drop_last=True, device=device),
+        Batches(parts[1], bs=settings.batch_size, device=device),
+        device=device,
     )
-    return block.dataloaders(items, bs=min(settings.batch_size, len(train)), num_workers=0, device=device)
 
 
-def _augments_fully(settings: Train) -> bool:
-    return settings.augment == "full" or (settings.recipe == "course" and settings.augment != "none")
+class _Part:
+    """Some of a source's images, numbered from 0."""
+
+    def __init__(self, source: Source, numbers: range) -> None:
+        self.source, self.numbers = source, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Any:  # tells fastai that images have numbers
+        return self.take([index])
+
+    def take(self, indices: Sequence[int]) -> Any:
+        return self.source.take([self.numbers[index] for index in indices])
 
 
-def _item_transforms(items: Sequence[Item], classes: ClassMap, settings: Train) -> list[Any]:
-    if settings.recipe == "course":
-        return [vision.Resize(settings.image_size)]
-    box = settings.image_size
-    fit = Letterbox(box, canvas_of(items, box), classes.ignore_index)
-    return [fit, Mirror()] if settings.augment == "flip" else [fit]
+def _change(augment: str) -> Change | None:
+    if augment == "none":
+        return None
+    if augment == "flip":
+        return mirror
+    tfms = vision.aug_transforms() if augment == "full" else [_zoom()]
+    return partial(_together, vision.Pipeline(tfms, split_idx=0), augment == "scale")
+
+
+def mirror(batch: Batch) -> Batch:
+    """Image and mask turned left to right, one pair in two: exact, where fastai's `Flip` resamples."""
+    images, masks = batch
+    turned = (torch.rand(len(images)) < 0.5).to(images.device)
+    return (
+        torch.where(turned[:, None, None, None], images.flip(-1), images),
+        torch.where(turned[:, None, None], masks.flip(-1), masks),
+    )
+
+
+def _zoom() -> Any:
+    return vision.Zoom(min_zoom=SCALE[0], max_zoom=SCALE[1], p=1.0)
+
+
+def _together(pipeline: Any, flip: bool, batch: Batch) -> Batch:
+    """fastai's transforms on a batch: bilinear for images, nearest for masks, by the same draw."""
+    images, masks = mirror(batch) if flip else batch
+    changed, labels = pipeline((vision.TensorImage(images), vision.TensorMask(masks.long())))
+    return changed.as_subclass(torch.Tensor), labels.as_subclass(torch.Tensor).to(torch.uint8)

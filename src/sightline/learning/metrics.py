@@ -6,7 +6,7 @@ up to that of all of them, so whatever is computed from the sum is the same howe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,20 +78,47 @@ def confusion_of_tensors(target: Tensor, prediction: Tensor, classes: int, ignor
     Raises:
         DataError: as `confusion` does, or a tensor holds floats.
     """
+    counts = pair_counts(target, prediction, classes, ignore_index)
+    return confusion_of_counts(counts, classes, lambda: _strays(target, prediction, classes, ignore_index))
+
+
+def pair_counts(target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """How many pixels have each pair of target and prediction: int64[(C + 2)·(C + 1)], on the device; nothing waits.
+
+    Such counts add up over batches and processes; `confusion_of_counts` makes them a confusion matrix. After the C
+    classes stand two more rows, for ignored targets and for wrong ones, and one more column, for wrong predictions.
+    The arguments are those of `confusion_of_tensors`.
+    """
     _same_shape(tuple(target.shape), tuple(prediction.shape))
     truth, guess = _flat(target, "target"), _flat(prediction, "prediction")
     ignored = truth == ignore_index
     stray, strange = _outside(truth, classes) & ~ignored, _outside(guess, classes)
-    # Two more rows (ignored, wrong) and one more column (wrong): one count, and one wait for the device, answers all.
     rows = truth.masked_fill(stray, classes + 1).masked_fill(ignored, classes)
     cells = rows * (classes + 1) + guess.masked_fill(strange, classes)
-    counted = cells.bincount(minlength=(classes + 2) * (classes + 1)).cpu().numpy().astype(np.int64)
-    joint: Counts = counted.reshape(classes + 2, classes + 1)
-    if joint[classes + 1].any():
-        _refuse(_histogram(truth[stray]), "target", classes, ignore_index)
-    if joint[:, classes].any():
-        _refuse(_histogram(guess[strange]), "prediction", classes)
+    return cells.bincount(minlength=(classes + 2) * (classes + 1))
+
+
+def confusion_of_counts(counts: Tensor, classes: int, strays: Callable[[], str] | None = None) -> Counts:
+    """The confusion matrix int64[C, C] of `pair_counts`; only they leave the device.
+
+    Raises:
+        DataError: a target that is neither a class nor ignored, or a prediction that is no class; `strays` may say
+            which.
+    """
+    joint: Counts = counts.cpu().numpy().astype(np.int64).reshape(classes + 2, classes + 1)
+    wrong = int(joint[classes + 1].sum() + joint[: classes + 1, classes].sum())
+    if wrong:
+        raise DataError(strays() if strays else f"{wrong} pixels hold no class; the classes are 0 to {classes - 1}.")
     return joint[:classes, :classes].copy()
+
+
+def _strays(target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> str:
+    """Which values of target or prediction are no classes."""
+    truth, guess = _flat(target, "target"), _flat(prediction, "prediction")
+    stray = _outside(truth, classes) & (truth != ignore_index)
+    if stray.any():
+        return _refusal(_histogram(truth[stray]), "target", classes, ignore_index)
+    return _refusal(_histogram(guess[_outside(guess, classes)]), "prediction", classes)
 
 
 def iou(matrix: ArrayLike) -> Floats:
@@ -345,9 +372,11 @@ def _beyond(pixels: Counts, classes: int) -> dict[int, int]:
 def _refuse(wrong: dict[int, int], what: str, classes: int, ignore_index: int | None = None) -> None:
     """DataError where there is any value (with its number of pixels) that is no class."""
     if wrong:
-        values = [str(value) for value in wrong]
-        listed = ", ".join(values[:8]) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
-        also = "" if ignore_index is None else f" and ignore_index is {ignore_index}"
-        raise DataError(
-            f"{sum(wrong.values())} pixels of the {what} hold {listed}; the classes are 0 to {classes - 1}{also}."
-        )
+        raise DataError(_refusal(wrong, what, classes, ignore_index))
+
+
+def _refusal(wrong: dict[int, int], what: str, classes: int, ignore_index: int | None = None) -> str:
+    values = [str(value) for value in wrong]
+    listed = ", ".join(values[:8]) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
+    also = "" if ignore_index is None else f" and ignore_index is {ignore_index}"
+    return f"{sum(wrong.values())} pixels of the {what} hold {listed}; the classes are 0 to {classes - 1}{also}."

@@ -16,6 +16,9 @@ from sightline.learning.libraries import models, vision
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's mean and deviation per channel, which the encoders expect."""
 
+LIGHT = {"decoder_pyramid_channels": 96, "decoder_segmentation_channels": 64, "decoder_dropout": 0.0}
+"""`--arch light`: the library's FPN with few channels (docs/experiments.md says what it was chosen from)."""
+
 STRIDE = 32
 """What height and width have to be a multiple of for the encoders of segmentation_models_pytorch."""
 
@@ -67,8 +70,9 @@ def build(settings: Train, classes: int, pretrained: bool) -> Segmenter:
     """
     _check_encoder(settings.encoder)
     weights = "imagenet" if pretrained else None
+    arch, options = ("fpn", LIGHT) if settings.arch == "light" else (settings.arch, {})
     try:
-        network = models.create_model(settings.arch, settings.encoder, encoder_weights=weights, classes=classes)
+        network = models.create_model(arch, settings.encoder, encoder_weights=weights, classes=classes, **options)
     except KeyError as error:  # the library's own list of architectures
         raise ConfigError(f"--arch {settings.arch}: {error.args[0]}") from error
     except Exception as error:  # the hub, the network and the cache fail in many ways

@@ -49,8 +49,8 @@ def canvas_of(sizes: Iterable[Size], box: Size) -> Size:
 def shrink(image: Image.Image, size: Size) -> Pixels:
     """An opened image brought to `size` by bilinear interpolation: h×w×3 uint8 RGB.
 
-    A JPEG that is at least twice as large is decoded at 1/2, 1/4 or 1/8 of its size by the decoder itself, but not below
-    `size`: the same averages over blocks, at a fraction of the time.
+    A JPEG that is at least twice as large is decoded at 1/2, 1/4 or 1/8 of its size by the decoder itself, but not
+    below `size`: the same averages over blocks, at a fraction of the time.
     """
     height, width = size
     image.draft("RGB", (width, height))

@@ -15,7 +15,7 @@ from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Run, Tracker, fingerprint, open_tracker
 
 if TYPE_CHECKING:
-    from sightline.learning.data import Item
+    from sightline.learning.pixels import Item
 
 JOINED = "eda_table_data_split.parquet"
 """The EDA table with each row's subset, in a split_data artifact."""
@@ -113,7 +113,7 @@ def tracked(
 
 def items_of(source: Artifact, stage: str) -> list[tuple[dict[str, Any], Item]]:
     """The rows of one subset, in the order of their names, with their files, each checked against its digest."""
-    from sightline.learning.data import Item
+    from sightline.learning.pixels import Item
 
     rows = sorted((row for row in source.table(JOINED).rows() if row["Stage"] == stage), key=lambda row: row[KEY])
     return [

@@ -6,7 +6,8 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,10 @@ from sightline.console import say
 from sightline.errors import TrainingError
 from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, fingerprint, open_tracker
+from sightline.versions import versions
 
 if TYPE_CHECKING:
-    from sightline.learning.data import Item
-    from sightline.learning.learner import History
+    from sightline.learning.checkpoint import History, MeanIoU
 
 
 def train(
@@ -54,14 +55,53 @@ def train(
     tracker = tracker or open_tracker(config)
     name = dataset_name(config, tracker)
     source = resolve(tracker, split, f"{name}_split")
-    settings = {"train": to_dict(config.train), "seed": config.seed, "weights": _digest(config.train.weights)}
+    settings = {"train": _deciding(config.train), "seed": config.seed, "weights": _digest(config.train.weights)}
     folder = tracker.store / "checkpoints" / fingerprint("training", [source], settings)[:16]
-    if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
-    work = partial(_train, name=name, source=source, settings=config.train, seed=config.seed, folder=folder)
+    work = partial(
+        _train, name=name, source=source, settings=config.train, seed=config.seed, folder=folder, resume=resume,
+        cache=tracker.store / "cache" if config.train.cache else None,
+    )  # fmt: skip
     model = tracked(tracker, "training", [source], settings, work, force=force, resume=resume)
     shutil.rmtree(folder, ignore_errors=True)
     return model
+
+
+LIBRARIES = ("torch", "fastai", "segmentation-models-pytorch", "numpy", "pillow")
+"""Whose versions may change what comes of a training."""
+
+
+@dataclass(frozen=True)
+class FoundRate:
+    """What fastai's learning-rate finder found: the rate it suggests, and (rate, smoothed loss) of each step."""
+
+    suggested: float
+    steps: list[tuple[float, float]]
+
+
+def find_lr(config: Config, tracker: Tracker | None = None, *, split: Artifact | str | None = None) -> FoundRate:
+    """Look for a learning rate by a mock training of a hundred steps. It is a run of its own; no model comes of it.
+
+    Args, and what is raised: as for `train`.
+    """
+    from sightline.learning.learner import find_lr as find
+
+    tracker = tracker or open_tracker(config)
+    source = resolve(tracker, split, f"{dataset_name(config, tracker)}_split")
+    settings, cache = config.train, tracker.store / "cache" if config.train.cache else None
+    with tracker.run("lr_find", config={"train": _deciding(settings), "seed": config.seed}) as run:
+        run.use(source)
+        classes = ClassMap.from_dict(source.json("classes.json"))
+        prepared = _prepare(source, classes, settings, config.seed, cache)
+        found = FoundRate(*find(prepared.learner, run.scratch))
+        for step, (rate, loss) in enumerate(found.steps, 1):
+            run.log({"lr": rate, "train_loss": loss}, step)
+        run.summary = {"suggested_lr": found.suggested}
+    return found
+
+
+def _deciding(settings: Train) -> dict[str, Any]:
+    """The settings that decide what comes of a training; where decoded images are kept is none of them."""
+    return {name: value for name, value in to_dict(settings).items() if name not in ("cache", "cache_gb")}
 
 
 def _digest(weights: str) -> str:
@@ -74,26 +114,28 @@ def _digest(weights: str) -> str:
     return hash_file(Path(weights))[0]
 
 
-def _train(run: Run, name: str, source: Artifact, settings: Train, seed: int, folder: Path) -> Artifact:
-    from sightline.learning.learner import BEST, class_weights, fit, make_learner
+def _train(
+    run: Run, name: str, source: Artifact, settings: Train, seed: int, folder: Path, resume: bool, cache: Path | None
+) -> Artifact:
+    from sightline.learning.checkpoint import BEST
+    from sightline.learning.learner import fit
 
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
     classes = ClassMap.from_dict(source.json("classes.json"))
-    train, valid = ([item for _, item in items_of(source, stage)] for stage in ("train", "valid"))
-    weighted = settings.recipe == "default" and settings.class_weights == "sqrt"
-    weights = class_weights(train_pixels(source, classes)) if weighted else None
-    learner, metric = make_learner(train, valid, classes, settings, seed, weights)
-    told = _told(learner, train, valid, settings)
-    say(_plan(settings, told, str(learner.dls.device)))
-    history = fit(learner, metric, settings, seed, folder, partial(_log, run, settings.epochs))
+    prepared = _prepare(source, classes, settings, seed, cache)
+    say(_plan(settings, prepared.told))
+    history = fit(prepared.learner, prepared.metric, settings, seed, folder, partial(_log, run, settings.epochs))
     run.summary = {"best_epoch": history.best_epoch, "best_miou": history.best}
     config = {
         "sightline": __version__,
+        "versions": versions(LIBRARIES),
         "seed": seed,
-        "train": to_dict(settings),
+        "train": _deciding(settings),
         "split": {"name": source.name, "digest": source.digest},
-        "class_weights": weights,
+        "class_weights": prepared.weights,
         **run.summary,
-        **told,
+        **prepared.told,
     }
     files: dict[str, StoredFile | Path] = {
         "weights.safetensors": folder / BEST,
@@ -104,25 +146,49 @@ def _train(run: Run, name: str, source: Artifact, settings: Train, seed: int, fo
     return run.save(f"{name}_model", "model", files, {"split": source.spec, **run.summary})
 
 
-def _told(learner: Any, train: Sequence[Item], valid: Sequence[Item], settings: Train) -> dict[str, Any]:
-    from sightline.learning.data import canvas_of
+@dataclass(frozen=True)
+class Prepared:
+    """A Learner that is ready to be fitted, its metric, the classes' weights and what is told of it."""
 
+    learner: Any
+    metric: MeanIoU
+    weights: list[float] | None
+    told: dict[str, Any]
+
+
+def _prepare(source: Artifact, classes: ClassMap, settings: Train, seed: int, cache: Path | None) -> Prepared:
+    from sightline.learning.cache import Canvas, open_source
+    from sightline.learning.learner import make_learner
+    from sightline.learning.losses import class_weights
+
+    train, valid = ([item for _, item in items_of(source, stage)] for stage in ("train", "valid"))
     course = settings.recipe == "course"
-    return {
+    weighted = not course and settings.class_weights == "sqrt"
+    weights = class_weights(train_pixels(source, classes)) if weighted else None
+    items, pixels = [*train, *valid], None
+    canvas = Canvas.of(items, settings.image_size, classes.ignore_index)
+    if not course:
+        pixels = open_source(items, canvas, cache, source.digest, settings.cache_gb)
+    learner, metric = make_learner(train, valid, classes, settings, seed, source=pixels, weights=weights)
+    told = {
         "parameters": sum(part.numel() for part in learner.model.parameters()),
-        "canvas": list(settings.image_size if course else canvas_of([*train, *valid], settings.image_size)),
+        "canvas": list(settings.image_size if course else canvas.size),
         "train_images": len(train),
         "valid_images": len(valid),
+        "device": str(learner.dls.device),
+        "precision": learner.precision,
     }
+    return Prepared(learner, metric, weights, told)
 
 
-def _plan(settings: Train, told: Mapping[str, Any], device: str) -> str:
+def _plan(settings: Train, told: Mapping[str, Any]) -> str:
     what = "fastai unet_learner(resnet18)" if settings.recipe == "course" else f"{settings.arch} on {settings.encoder}"
     begin = "ImageNet weights" if settings.pretrained and not settings.weights else settings.weights or "scratch"
     height, width = told["canvas"]
     return (
-        f"{what}, {told['parameters'] / 1e6:.1f} million parameters, from {begin}, on {device}: "
-        f"{told['train_images']} images to train on, {told['valid_images']} to validate, at {height}×{width}, "
+        f"{what}, {told['parameters'] / 1e6:.1f} million parameters, from {begin}, "
+        f"on {told['device']} in {told['precision']}: {told['train_images']} images to train on, "
+        f"{told['valid_images']} to validate, at {height}×{width}, "
         f"{settings.epochs} epochs, batches of {settings.batch_size}, lr {settings.lr:g}"
     )
 

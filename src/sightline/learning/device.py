@@ -1,0 +1,69 @@
+"""Where training computes, and in which precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.amp import GradScaler, autocast
+
+from sightline.errors import TrainingError
+from sightline.learning.libraries import vision
+
+TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def device_of(wanted: str) -> str:
+    """cpu, cuda or mps for what `--device` says; TrainingError where the one asked for is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = [name for name, has in there.items() if has]
+    if wanted != "auto" and wanted not in found:
+        raise TrainingError(f"--device {wanted} is not to be had here. There is: {', '.join(found)}.")
+    return found[0] if wanted == "auto" else wanted
+
+
+def precision_of(wanted: str, device: str) -> str:
+    """bf16, fp16 or fp32 for what `--precision` says.
+
+    `auto` takes bf16 where the processor computes with it, fp16 on GPUs that do not, fp32 otherwise: on CPUs without
+    bf16 instructions the emulated ones are slower than fp32.
+
+    Raises:
+        TrainingError: fp16 on a CPU, which has too few of its operations.
+    """
+    if wanted == "fp16" and device == "cpu":
+        raise TrainingError("--precision fp16 is for GPUs. A CPU computes in bf16 or fp32; `auto` finds out which.")
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether this CPU has instructions for bf16: AVX-512 BF16 or AMX on x86, BF16 on ARM."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False  # macOS: Apple's processors gain nothing from it on the CPU
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
+
+
+class HalfPrecision(vision.MixedPrecision):  # type: ignore[misc]
+    """fastai's MixedPrecision on any device; its own is written for CUDA alone.
+
+    Args:
+        device: cpu, cuda or mps.
+        precision: bf16 or fp16, which scales the loss.
+    """
+
+    def __init__(self, device: str, precision: str) -> None:
+        super().__init__(precision)
+        self.device, self.precision = device, precision
+
+    def before_fit(self) -> None:
+        """fastai's event: the context of every batch, and the scaler, which does nothing in bf16."""
+        self.autocast: Any = autocast(self.device, dtype=TYPES[self.precision])
+        self.learn.scaler = GradScaler(self.device, enabled=self.precision == "fp16")
+        self.scales = vision.L()
