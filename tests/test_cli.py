@@ -120,6 +120,7 @@ def test_inputs_can_be_named(project):
     assert run("split", "--raw", "d:v0")[0] == "d_split:v0\n"
     assert run("train", "--split", "d_split:latest")[0] == "d_model:v0\n"
     assert run("evaluate", "--model", "d_model")[0].endswith("d_eval:v0\n")
+    assert run("evaluate", "--model", "d_model:best")[0].endswith("d_eval:v0\n")
     assert run("report", "--evaluation", "d_eval:v0")[0] == STAGES["report"] + "\n"
     for stage, flag in (("split", "--raw"), ("train", "--split"), ("evaluate", "--model"), ("report", "--evaluation")):
         _, err = run(stage, flag, "nothing:v3", code=7)

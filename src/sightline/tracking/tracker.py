@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from sightline import __version__
 from sightline.errors import StoreError
 from sightline.tracking.artifact import Artifact, StoredFile, check_name, check_paths
+from sightline.tracking.best import BEST, with_best
 from sightline.tracking.blobs import BlobStore
 from sightline.tracking.disk import full_disk, is_full_disk
 from sightline.tracking.lineage import Link, connected
@@ -98,17 +99,20 @@ class Tracker:
         return self._book.all()
 
     def artifacts(self) -> list[Artifact]:
-        """Every version of every artifact."""
-        return [self._artifact(version) for version in self.backend.versions()]
+        """Every version of every artifact, by name and number."""
+        return with_best([self._artifact(version) for version in self.backend.versions()])
 
     def get(self, spec: str) -> Artifact:
-        """The artifact called `name`, `name:latest` or `name:v3`.
+        """The artifact called `name`, `name:latest`, `name:v3` or, of a model, `name:best`.
+
+        `best` is the version with the highest mIoU on valid, of those trained on the same split as the latest one and
+        measured alike (see `sightline.tracking.best`).
 
         Raises:
             StoreError: there is none; the text lists those there are.
         """
         name, _, version = spec.partition(":")
-        found = self.backend.find(name, version or "latest")
+        found = self._best(name) if version == BEST else self._version(name, version or "latest")
         if found is None:
             known = sorted({f"{v.name}:v{v.version}" for v in self.backend.versions()})
             more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
@@ -117,7 +121,7 @@ class Tracker:
                 f"There are: {', '.join(known[:LISTED]) or 'none yet'}{more}. "
                 "`sightline run` makes them all, in order."
             )
-        return self._artifact(found)
+        return found
 
     def lineage(self, spec: str) -> list[Link]:
         """What the artifact came from and what came of it: every link to a run that can be reached from it.
@@ -193,6 +197,13 @@ class Tracker:
         if "latest" not in artifact.aliases:
             self.backend.set_latest(artifact.name, artifact.version)
         return self.get(artifact.spec)
+
+    def _version(self, name: str, spec: str) -> Artifact | None:
+        found = self.backend.find(name, spec)
+        return self._artifact(found) if found else None
+
+    def _best(self, name: str) -> Artifact | None:
+        return next((one for one in self.artifacts() if one.name == name and BEST in one.aliases), None)
 
     def _artifact(self, version: Version) -> Artifact:
         return Artifact(*version, blobs=self.blobs)
