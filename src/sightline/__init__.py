@@ -12,6 +12,7 @@ The public names, each imported when it is first used: importing `sightline` imp
     evaluation = sightline.evaluate(config, model=model)
     page = sightline.report(config, evaluation=evaluation)
     print(evaluation.table("pred_table.parquet").to_pandas())
+    sightline.predict(config, ["new-photos"], model=model)
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         StoreError,
         TrainingError,
     )
+    from sightline.prediction.export import Exported, export_onnx
+    from sightline.prediction.predict import predict
     from sightline.sample import make_dataset
     from sightline.stages.evaluate import evaluate
     from sightline.stages.ingest import ingest
@@ -56,6 +59,8 @@ _HOMES = {
         "StoreError",
         "TrainingError",
     ),
+    "sightline.prediction.export": ("Exported", "export_onnx"),
+    "sightline.prediction.predict": ("predict",),
     "sightline.stages.evaluate": ("evaluate",),
     "sightline.stages.ingest": ("ingest",),
     "sightline.stages.pipeline": ("Walk", "run"),
@@ -75,6 +80,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataError",
+    "Exported",
     "SightlineError",
     "SourceError",
     "SplitError",
@@ -86,10 +92,12 @@ __all__ = [
     "__version__",
     "draw_scene",
     "evaluate",
+    "export_onnx",
     "ingest",
     "load_config",
     "make_dataset",
     "open_tracker",
+    "predict",
     "report",
     "run",
     "split",

@@ -15,9 +15,10 @@ from typer.core import TyperGroup
 
 from sightline import __version__
 from sightline.config import SECTIONS, Config, Context, Data, Evaluate, Problem, Report, Split, Train, write_commented
-from sightline.console import console, say
+from sightline.console import console, print_parts, say
 from sightline.errors import SightlineError
 from sightline.flags import QUIET, STORE, with_settings
+from sightline.prediction import commands
 
 if TYPE_CHECKING:
     from sightline.tracking import Artifact, Tracker
@@ -142,10 +143,20 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last finished epoch of a training that was broken off.")
     ] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Only look for a learning rate, by a mock training of a hundred steps.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Train the baseline, and keep the weights of the epoch with the best mIoU on valid."""
+    from sightline.stages.train import find_lr as finder
     from sightline.stages.train import train as stage
+
+    if find_lr:
+        from sightline.terminal import render_rates
+
+        print_parts(render_rates(finder(config, _tracker(config), split=split_data or None)))
+        return
 
     _print_spec(stage(config, _tracker(config), split=split_data or None, force=force, resume=resume))
 
@@ -180,6 +191,10 @@ def report(
     typer.echo(_page(config, stage(config, _tracker(config), evaluation=evaluation or None, force=force)))
 
 
+app.command(epilog="Try: sightline predict photos --confidence")(commands.predict)
+app.command(epilog="Try: sightline export --onnx model.onnx")(commands.export)
+
+
 @app.command(epilog="Try: sightline show data --where 'bicycle = 1 AND Brightness < 120' --sort 'person_share DESC'")
 @with_settings()
 def show(
@@ -209,7 +224,7 @@ def show(
     from sightline.terminal import render, render_rows
 
     names = [name.strip() for name in columns.split(",") if name.strip()] or None
-    _print(*([render_rows(found, names, limit)] if limit else []), render(summary))
+    print_parts(*([render_rows(found, names, limit)] if limit else []), render(summary))
 
 
 @app.command(epilog="Try: sightline sample data --drives 12 --frames 4 --width 640 --height 360")
@@ -255,7 +270,7 @@ def runs(config: Config, as_json: AsJson = False) -> None:
     if as_json:
         _print_json([dataclasses.asdict(record) for record in found])
     elif found:
-        _print(render_runs(found))
+        print_parts(render_runs(found))
     else:
         say(f"No runs in {config.store} yet. `sightline run` makes some.")
 
@@ -277,9 +292,9 @@ def artifacts(
     if as_json:
         _print_json([each.to_dict() for each in found])
     elif artifact:
-        _print(render_artifact(found[0]))
+        print_parts(render_artifact(found[0]))
     elif found:
-        _print(render_artifacts(found))
+        print_parts(render_artifacts(found))
     else:
         say(f"No artifacts in {config.store} yet. `sightline run` makes some.")
 
@@ -320,25 +335,13 @@ def _print_evaluation(evaluation: Artifact) -> None:
     from sightline.classes import ClassMap
     from sightline.terminal import render_evaluation
 
-    _print(render_evaluation(evaluation.json("summary.json"), ClassMap.from_dict(evaluation.json("classes.json"))))
+    print_parts(render_evaluation(evaluation.json("summary.json"), ClassMap.from_dict(evaluation.json("classes.json"))))
 
 
 def _print_json(value: Any) -> None:
     from sightline.tracking.plain import plain
 
     typer.echo(json.dumps(plain(value), indent=1, default=str))
-
-
-def _print(*parts: Any) -> None:
-    """Rich renderables to stdout, fitted to a terminal; elsewhere as wide as they are, so that nothing is cut."""
-    from rich.console import Console
-
-    out = Console(highlight=False, emoji=False)
-    if not out.is_terminal:
-        out = Console(highlight=False, emoji=False, width=10_000)
-        out.width = max(out.measure(part).maximum for part in parts)
-    for part in parts:
-        out.print(part)
 
 
 def _fail(text: str, code: int) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 Item = TypeVar("Item")
 
@@ -55,3 +55,15 @@ def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
         for done, item in enumerate(items, 1):
             yield item
             step(done, total)
+
+
+def print_parts(*parts: RenderableType) -> None:
+    """Print results to stdout, fitted to a terminal; elsewhere as wide as they are, so that nothing is cut."""
+    from rich.console import Console
+
+    out = Console(highlight=False, emoji=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, emoji=False, width=10_000)
+        out.width = max(out.measure(part).maximum for part in parts)
+    for part in parts:
+        out.print(part)

@@ -89,6 +89,36 @@ def read_files(image: Path, mask: Path, classes: ClassMap, root: Path | None = N
     return Pair(pixels[0], labels[0], labels[1], pixels[1], labels[2], notes)
 
 
+def look(path: Path, root: Path | None = None) -> tuple[int, int]:
+    """(height, width) of an image file without its mask, and all that its header tells to be wrong with it.
+
+    Raises:
+        PairError: as for `read_image`, as far as can be told without decoding.
+    """
+    return _checked(path, root, _size)
+
+
+def read_image(path: Path, pixels: Callable[[Image.Image], Read], root: Path | None = None) -> Read:
+    """What `pixels` makes of an image file without its mask, under the same checks as in `read_files`.
+
+    Args:
+        path: the file.
+        pixels: is given the opened image, not decoded yet, and decodes it.
+        root: the path in problems is relative to it; None for the whole path.
+
+    Raises:
+        PairError: with the first problem that is found.
+    """
+    return _checked(path, root, lambda image: _image_pixels(image, pixels))
+
+
+def _checked(path: Path, root: Path | None, read: Callable[[Image.Image], Read]) -> Read:
+    try:
+        return _decode(_bytes(path), read)
+    except _Damage as damage:
+        raise PairError(Problem(damage.kind, _relative(path, root), damage.detail)) from None
+
+
 def _collect(problems: list[Problem], name: str, read: Callable[[], Read]) -> Read | None:
     try:
         return read()
@@ -100,7 +130,7 @@ def _collect(problems: list[Problem], name: str, read: Callable[[], Read]) -> Re
 def _read_image(path: Path) -> tuple[NDArray[np.uint8], str]:
     """(H×W×3 uint8, sha256 of the file)."""
     data = _bytes(path)
-    return _decode(data, _image_pixels), hashlib.sha256(data).hexdigest()
+    return _decode(data, lambda image: _image_pixels(image, _rgb)), hashlib.sha256(data).hexdigest()
 
 
 def _read_mask(path: Path, classes: ClassMap) -> tuple[NDArray[np.uint8], bool, str]:
@@ -172,20 +202,36 @@ def _check_sums(image: Image.Image, data: bytes) -> None:
             raise _Damage(ProblemKind.UNREADABLE, f"has changed since it was written: {detail}") from None
 
 
-def _image_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    rawmode = _rawmode(image)
-    if ";16" in rawmode or image.mode in ("I", "F"):
-        raise _Damage(ProblemKind.IMAGE_MODE, f"has more than 8 bits a channel (mode {rawmode or image.mode})")
-    if image.mode not in ("RGB", "L", "1", "P", "RGBA", "LA", "PA", "RGBX"):
-        raise _Damage(ProblemKind.IMAGE_MODE, f"is {image.mode}, not RGB or grey")
-    _check_frames(image, ProblemKind.IMAGE_MODE)
+def _image_pixels(image: Image.Image, pixels: Callable[[Image.Image], Read]) -> Read:
+    _check_image_kind(image)
+    found = pixels(image)
     image.load()
     _check_upright(image)
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode in ("RGBA", "LA", "PA") and image.getchannel("A").getextrema() != (255, 255):
         raise _Damage(ProblemKind.IMAGE_MODE, "has transparent pixels")
+    return found
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _size(image: Image.Image) -> tuple[int, int]:
+    _check_image_kind(image)
+    if image.format != "PNG":  # where the EXIF data may stand behind the pixels
+        _check_upright(image)
+    return image.height, image.width
+
+
+def _check_image_kind(image: Image.Image) -> None:
+    rawmode = _rawmode(image)
+    if ";16" in rawmode or image.mode in ("I", "F"):
+        raise _Damage(ProblemKind.IMAGE_MODE, f"has more than 8 bits a channel (mode {rawmode or image.mode})")
+    if image.mode not in ("RGB", "L", "1", "P", "RGBA", "LA", "PA", "RGBX"):
+        raise _Damage(ProblemKind.IMAGE_MODE, f"is {image.mode}, not RGB or grey")
+    _check_frames(image, ProblemKind.IMAGE_MODE)
 
 
 def _mask_pixels(image: Image.Image, colored: bool) -> tuple[NDArray[np.uint8], bool]:

@@ -36,7 +36,7 @@ def spread(function: Callable[[Item], Result], items: Sequence[Item], workers: i
     Raises:
         SightlineError: the processes could not start, or one of them was killed.
     """
-    count = min(_cores() if workers is None else workers, len(items))
+    count = min(cores() if workers is None else workers, len(items))
     if count <= 1 or len(items) < WORTH_IT:
         yield from map(function, items)
         return
@@ -79,7 +79,7 @@ def _starting() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
