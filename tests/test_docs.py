@@ -216,30 +216,26 @@ def test_the_summary_of_problems_is_what_is_printed(tmp_path):
     assert f"Error: {caught.value}\n" in DATA_FORMAT
 
 
-def test_make_bench_says_that_there_is_none_and_runs_what_there_is(tmp_path):
-    shutil.copy(ROOT / "Makefile", tmp_path)
-
-    def bench():
+def test_make_bench_runs_every_benchmark_and_stops_at_a_failure(tmp_path):
+    def bench(*arguments):
         return subprocess.run(
-            ["make", "--no-print-directory", "bench"], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+            ["make", "--no-print-directory", "bench", *arguments],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
+    for name in ("benchmarks", ".venv/bin"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/installed-dev"):
+        (tmp_path / name).touch()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    for name in "ab":
+        (tmp_path / f"benchmarks/bench_{name}.py").write_text("import sys; print('ratio 2.0', *sys.argv[1:])")
     done = bench()
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no benchmark" in done.stdout
-    for name in (
-        "pyproject.toml",
-        "constraints.txt",
-        ".venv/bin/python",
-        ".venv/installed-dev",
-        "benchmarks/bench_a.py",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / ".venv/bin/python").unlink()
-    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
-    (tmp_path / "benchmarks/bench_a.py").write_text("print('ratio 2.0')")
-    done = bench()
-    assert (done.returncode, done.stdout) == (0, "== benchmarks/bench_a.py\nratio 2.0\n")
+    assert done.stdout == "== benchmarks/bench_a.py\nratio 2.0\n== benchmarks/bench_b.py\nratio 2.0\n"
+    assert bench("FULL=1").stdout.count("ratio 2.0 --full\n") == 2
     (tmp_path / "benchmarks/bench_a.py").write_text("raise SystemExit(3)")
-    assert bench().returncode != 0
+    done = bench()
+    assert done.returncode != 0
+    assert "bench_b" not in done.stdout
