@@ -1,5 +1,6 @@
 """Evaluate: every image once, at its own size, and numbers that can be had again from the table."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,10 +11,10 @@ from sklearn.metrics import confusion_matrix
 
 import sightline
 from sightline.classes import ROAD_SCENE
-from sightline.config import load_config
+from sightline.config import load_config, to_dict
 from sightline.errors import DataError, StoreError
-from sightline.learning.data import read_mask
-from sightline.learning.metrics import iou, mean_image_iou, miou, pixel_accuracy
+from sightline.learning.metrics import interval, iou, mean_image_iou, miou, pixel_accuracy
+from sightline.learning.pixels import read_mask
 from sightline.sample import make_dataset
 from sightline.tracking import open_tracker
 
@@ -121,9 +122,53 @@ def test_the_baseline_always_answers_the_most_frequent_class_of_train(tracker, e
 
 
 def test_fewer_than_ten_groups_give_no_interval_but_the_reason(evaluation):
-    interval = evaluation.json("summary.json")["interval"]
-    assert interval["miou"] is None
-    assert interval["reason"].startswith("2 groups")
+    told = evaluation.json("summary.json")["interval"]
+    assert told["miou"] is None
+    assert told["reason"].startswith("2 groups")
+    assert "final_miou_low" not in evaluation.metadata
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A walk up to the model whose valid subset has twelve groups."""
+    torch.set_num_threads(1)
+    root = make_dataset(tmp_path_factory.mktemp("many") / "scenes", drives=24, frames=1, size=(64, 96), workers=1)
+    given = {**SETTINGS, "data": str(root), "store": str(tmp_path_factory.mktemp("walk") / "store"), "folds": 2}
+    config = load_config(None, {**given, "test_folds": [], "valid_folds": [1]})
+    sightline.ingest(config)
+    sightline.split(config)
+    sightline.train(config)
+    return config
+
+
+def test_ten_groups_and_more_give_an_interval(many):
+    tracker = open_tracker(many)
+    evaluation = sightline.evaluate(many, tracker)
+    summary, rows = evaluation.json("summary.json"), evaluation.table("pred_table.parquet").rows()
+    assert summary["groups"] == len({row["Group"] for row in rows}) == 12
+    assert summary["interval"]["reason"] == "" and summary["interval"]["resamples"] == 100
+    low, high = summary["interval"]["miou"]
+    assert 0 < low < summary["final_miou"] < high < 1
+
+    matrices, groups = np.array([row["confusion"] for row in rows]), [row["Group"] for row in rows]
+    again = interval(matrices.reshape(-1, 7, 7), groups, 100, many.seed)
+    assert (low, high) == again.miou
+    kept = next(record for record in reversed(tracker.runs()) if record.job_type == "evaluation").summary
+    assert (kept["final_miou_low"], kept["final_miou_high"]) == (low, high)
+    assert (evaluation.metadata["final_miou_low"], evaluation.metadata["final_miou_high"]) == (low, high)
+    for name, bounds in summary["interval"]["iou"].items():
+        if bounds:
+            assert bounds[0] <= summary["final_iou"][name] <= bounds[1]
+
+
+def test_another_seed_draws_other_groups(many):
+    first = sightline.evaluate(many)
+    other = sightline.evaluate(dataclasses.replace(many, seed=7), model="scenes_model:best")
+    bounds = [one.json("summary.json")["interval"]["miou"] for one in (first, other)]
+    assert bounds[0] != bounds[1]
+    assert first.json("summary.json")["final_miou"] == other.json("summary.json")["final_miou"]
+    assert other.metadata["settings"] == {"evaluate": to_dict(many.evaluate), "seed": 7}
+    assert other.metadata["versions"]["numpy"] == np.__version__
 
 
 def test_again_gives_the_same_bytes(config, tracker, evaluation):
