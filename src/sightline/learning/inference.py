@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from sightline.learning.device import device_of
 from sightline.learning.losses import loss_of
 from sightline.learning.model import rebuild
 from sightline.learning.pixels import Item, Pixels, Size, read_mask
-from sightline.learning.trained import Found, seen_size, view
+from sightline.learning.trained import Found, mean_confidence, seen_size, view
 
 
 class Predictor:
@@ -44,21 +44,15 @@ class Predictor:
         return seen_size(size, self.settings.image_size, self.settings.recipe)
 
     @torch.inference_mode()
-    def logits(self, images: Pixels, size: Size | None = None) -> torch.Tensor:
-        """Images B×h×w×3 uint8 -> B×C×h×w float32, or B×C×H×W where a `size` is given: enlarged bilinearly."""
+    def logits(self, images: Pixels) -> torch.Tensor:
+        """Images B×h×w×3 uint8 -> B×C×h×w float32."""
         batch = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255
         logits: torch.Tensor = self.model(batch).as_subclass(torch.Tensor).float()
-        if size is None:
-            return logits
-        return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits
 
-    @torch.inference_mode()
-    def predict(self, images: Pixels, size: Size) -> Found:
-        """Labels and confidence of images B×h×w×3 uint8, B×H×W at `size`."""
-        logits = self.logits(images, size)
-        best, labels = logits.max(1)
-        confidence = (logits - best[:, None]).exp_().sum(1).reciprocal_()
-        return Found(labels.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy())
+    def predict(self, images: Pixels, size: Size, sure: bool = True) -> Found:
+        """What it finds in images B×h×w×3 uint8, at `size`."""
+        return found(self.logits(images), size, sure)
 
     @torch.inference_mode()
     def measure(self, item: Item) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
@@ -66,7 +60,21 @@ class Predictor:
         target = read_mask(item.mask)
         with Image.open(item.image) as image:
             _, pixels = view(image, self)
-        logits = self.logits(np.stack([pixels]), target.shape)
+        logits = enlarged(self.logits(np.stack([pixels])), target.shape)
         loss = self.loss(logits, torch.from_numpy(np.array(target, np.int64))[None].to(self.device))
         prediction = logits.max(1).indices[0].to(torch.uint8).cpu().numpy()  # `argmax` takes four times as long on CPUs
         return target, prediction, float(loss)
+
+
+def enlarged(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Logits B×C×h×w brought to B×C×H×W at `size` by bilinear interpolation."""
+    return functional.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+@torch.inference_mode()
+def found(logits: torch.Tensor, size: Size, sure: bool = True) -> Found:
+    """What logits B×C×h×w come to at `size`, with the confidence if `sure`."""
+    large = enlarged(logits, size)
+    best, labels = large.max(1)
+    confidence = (large - best[:, None]).exp_().sum(1).reciprocal_().cpu().numpy() if sure else None
+    return Found(labels.to(torch.uint8).cpu().numpy(), mean_confidence(logits.cpu().numpy()), confidence)

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sightline.classes import ClassMap
 from sightline.errors import ConfigError, TrainingError
 from sightline.learning.pixels import Pixels, Size
-from sightline.learning.trained import Found, seen_size
+from sightline.learning.trained import Found, mean_confidence, seen_size
 from sightline.pool import cores
 
 PREFIX = "sightline."
@@ -48,18 +51,15 @@ class OnnxNetwork:
         """The (height, width) at which the network sees an image of `size`."""
         return seen_size(size, self.box, self.recipe)
 
-    def predict(self, images: Pixels, size: Size) -> Found:
-        """Labels and confidence of images B×h×w×3 uint8, B×H×W at `size`."""
-        return Found(*self._run(["labels", "confidence"], images, size))
+    def predict(self, images: Pixels, size: Size, sure: bool = True) -> Found:
+        """What it finds in images B×h×w×3 uint8, at `size`."""
+        return self.both(images, size, sure)[1]
 
-    def logits(self, images: Pixels) -> Any:
-        """Images B×h×w×3 uint8 -> B×C×h×w float32."""
-        return self._run(["logits"], images, (1, 1))[0]
-
-    def _run(self, outputs: list[str], images: Pixels, size: Size) -> Any:
-        import numpy as np
-
-        return self._session.run(outputs, {"images": images, "size": np.array(size, np.int64)})
+    def both(self, images: Pixels, size: Size, sure: bool = True) -> tuple[NDArray[np.float32], Found]:
+        """The logits of images B×h×w×3 uint8, B×C×h×w, and what they come to."""
+        given = {"images": images, "size": np.array(size, np.int64), "sure": np.array(sure)}
+        logits, labels, confidence = self._session.run(["logits", "labels", "confidence"], given)
+        return logits, Found(labels, mean_confidence(logits), confidence if sure else None)
 
 
 def _session(path: Path, device: str) -> Any:

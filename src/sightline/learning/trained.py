@@ -20,11 +20,13 @@ class Found(NamedTuple):
 
     Args:
         labels: B×H×W uint8, class indices.
-        confidence: B×H×W float32, the highest softmax probability of each pixel, 0 to 1.
+        mean_confidence: B numbers, the mean over the pixels that the network sees of the highest softmax probability.
+        confidence: B×H×W float32, the highest softmax probability of each pixel, 0 to 1; None where not asked for.
     """
 
     labels: NDArray[np.uint8]
-    confidence: NDArray[np.float32]
+    mean_confidence: list[float]
+    confidence: NDArray[np.float32] | None
 
 
 class Network(Protocol):
@@ -35,9 +37,9 @@ class Network(Protocol):
     def seen(self, size: Size) -> Size:
         """The (height, width) at which it sees an image of `size`."""
 
-    def predict(self, images: Pixels, size: Size) -> Found:
+    def predict(self, images: Pixels, size: Size, sure: bool = True) -> Found:
         """What it finds in images B×h×w×3 uint8, at `size` (H, W): the logits are enlarged bilinearly (corners of
-        pixels, not their centres, stay where they are), and then compared."""
+        pixels, not their centres, stay where they are), and then compared; with the confidence if `sure`."""
 
 
 def seen_size(size: Size, box: Size, recipe: str) -> Size:
@@ -60,6 +62,11 @@ def view(image: Image.Image, network: Network) -> tuple[Size, Pixels]:
 def batch_limit(classes: int, size: Size, wanted: int) -> int:
     """Images of `size` to predict at once: `wanted`, or fewer where their enlarged logits would take too much room."""
     return max(1, min(wanted, AT_ONCE // (classes * size[0] * size[1])))
+
+
+def mean_confidence(logits: NDArray[np.float32]) -> list[float]:
+    """The mean of the highest softmax probability over the pixels of each image; logits are B×C×h×w."""
+    return [float((1 / np.exp(each - each.max(axis=0)).sum(axis=0)).mean(dtype=np.float64)) for each in logits]
 
 
 def as_bytes(confidence: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightline import __version__
@@ -16,7 +17,7 @@ from sightline.config import Config
 from sightline.console import say, track
 from sightline.errors import ConfigError, SightlineError
 from sightline.learning.pixels import Pixels, Size
-from sightline.learning.trained import view
+from sightline.learning.trained import Found, view
 from sightline.prediction.models import find_model, predictor_of
 from sightline.stages.stage import items_of
 from sightline.tracking import Artifact, Tracker, open_tracker
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from sightline.learning.inference import Predictor
     from sightline.learning.runtime import OnnxNetwork
 
+Answer = tuple[NDArray[np.float32], Found]
+"""Logits B×C×h×w, and what they come to."""
 IMAGES = 8
 """Images of the model's valid subset that are compared, at most."""
 TOLERANCE = 1e-3
@@ -127,10 +130,10 @@ def _compare(predictor: Predictor, path: Path, images: Sequence[Path], target: P
         with Image.open(image) as opened:
             size, seen = view(opened, predictor)
         for batch, at in _turned(seen, size):
-            ours, theirs = _both(predictor, network, batch, at)
-            differences.append(float(np.abs(ours[0] - theirs[0]).max()))
-            largest.append(float(np.abs(ours[0]).max()))
-            same, pixels = same + int((ours[1] == theirs[1]).sum()), pixels + ours[1].size
+            (ours, mine), (theirs, other) = _both(predictor, network, batch, at)
+            differences.append(float(np.abs(ours - theirs).max()))
+            largest.append(float(np.abs(ours).max()))
+            same, pixels = same + int((mine.labels == other.labels).sum()), pixels + mine.labels.size
     return Exported(target, spec, len(images), max(differences), max(largest), same / max(pixels, 1))
 
 
@@ -140,13 +143,13 @@ def _turned(seen: Pixels, size: Size) -> list[tuple[Pixels, Size]]:
     return [(np.stack([seen]), size), (np.stack([side, side[::-1]]), size[::-1])]
 
 
-def _both(
-    predictor: Predictor, network: OnnxNetwork, batch: Pixels, size: Size
-) -> tuple[tuple[Pixels, Pixels], tuple[Pixels, Pixels]]:
-    """(logits, labels) of PyTorch, and of the file."""
-    ours = predictor.logits(batch).numpy(), predictor.predict(batch, size).labels
+def _both(predictor: Predictor, network: OnnxNetwork, batch: Pixels, size: Size) -> tuple[Answer, Answer]:
+    """What PyTorch answers, and the file."""
+    from sightline.learning.inference import found
+
+    logits = predictor.logits(batch)
     try:
-        return ours, (network.logits(batch), network.predict(batch, size).labels)
+        return (logits.numpy(), found(logits, size)), network.both(batch, size)
     except Exception as error:  # onnxruntime's errors have no common base
         settings = predictor.settings
         raise ConfigError(

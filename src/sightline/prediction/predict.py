@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sightline.classes import ClassMap
 from sightline.config import Config
 from sightline.console import progress, say
 from sightline.errors import ConfigError, DataError
-from sightline.learning.trained import as_bytes, batch_limit
+from sightline.learning.trained import Found, as_bytes, batch_limit
 from sightline.masks import overlay, pixel_counts
 from sightline.pool import cores
 from sightline.prediction.batches import Shot, batches, shots
@@ -109,10 +110,11 @@ def _predict_all(
         fresh = count.fresh(shots(sources, network, every, done, problems))
         waiting: deque[tuple[Shot, Future[Row]]] = deque()
         for batch in batches(fresh, lambda size: batch_limit(len(network.classes), size, batch_size)):
-            found = network.predict(np.stack([shot.seen for shot in batch]), batch[0].size)
+            found = network.predict(np.stack([shot.seen for shot in batch]), batch[0].size, wanted.confidence)
             _keep(folder, waiting, wanted, count)
-            for shot, labels, sure in zip(batch, *found, strict=True):
-                waiting.append((shot, threads.submit(_write, folder, shot, labels, sure, wanted)))
+            waiting += [
+                (shot, threads.submit(_write, folder, shot, found, at, wanted)) for at, shot in enumerate(batch)
+            ]
         _keep(folder, waiting, wanted, count)
     if count.skipped:
         say(f"predict: {count.skipped} of {count.done} are there already (--force does them again)")
@@ -146,11 +148,9 @@ class _Count:
                 yield shot
 
 
-def _write(
-    folder: Folder, shot: Shot, labels: NDArray[np.uint8], confidence: NDArray[np.float32], wanted: Wanted
-) -> Row:
-    """Write what is wanted of one image; its row of the table."""
-    classes = folder.model.network.classes
+def _write(folder: Folder, shot: Shot, found: Found, at: int, wanted: Wanted) -> Row:
+    """Write what is wanted of one image, the `at`-th of its batch; its row of the table."""
+    classes, labels = folder.model.network.classes, found.labels[at]
     row: Row = {
         KEY: shot.name,
         "Image": folder.place(shot.source),
@@ -161,18 +161,22 @@ def _write(
         "Seconds": shot.frame.seconds if shot.frame else None,
         "Width": shot.size[1],
         "Height": shot.size[0],
-        "mean_confidence": float(confidence.mean(dtype=np.float64)),
+        "mean_confidence": found.mean_confidence[at],
     }
     if wanted.overlay is not None:
         shown = Image.fromarray(overlay(shot.picture(), labels, classes, wanted.overlay))
         row["Overlay"] = folder.write(shown, f"overlays/{shot.stem}.jpg", format="JPEG", quality=QUALITY)
-    if wanted.confidence:
-        sure = Image.fromarray(as_bytes(confidence))
+    if found.confidence is not None:
+        sure = Image.fromarray(as_bytes(found.confidence[at]))
         row["Confidence"] = folder.write(sure, f"confidence/{shot.stem}.png", format="PNG")
-    pixels = pixel_counts(labels, classes)[:-1]
-    present = {name: int(count > 0) for name, count in zip(classes.names, pixels, strict=True)}
-    shares = {f"{name}_share": float(count / labels.size) for name, count in zip(classes.names, pixels, strict=True)}
-    return {**row, **present, **shares}
+    return {**row, **_per_class(labels, classes)}
+
+
+def _per_class(labels: NDArray[np.uint8], classes: ClassMap) -> Row:
+    """Which classes occur, and their shares of the pixels."""
+    counted = list(zip(classes.names, pixel_counts(labels, classes)[:-1].tolist(), strict=True))
+    present = {name: int(count > 0) for name, count in counted}
+    return {**present, **{f"{name}_share": count / labels.size for name, count in counted}}
 
 
 def _total(sources: Sequence[Source], every: int) -> int | None:
