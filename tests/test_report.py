@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import functools
 import hashlib
 import io
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -19,9 +21,9 @@ import pytest
 from PIL import Image
 
 from sightline.classes import ROAD_SCENE, ClassMap
-from sightline.config import parse_config
+from sightline.config import Train, parse_config
 from sightline.errors import ConfigError, StoreError
-from sightline.reporting import pictures
+from sightline.reporting import pictures, training
 from sightline.reporting.examples import choose_examples, choose_samples
 from sightline.reporting.figures import confusion, iou_bars
 from sightline.reporting.material import open_material, read_confusion
@@ -660,6 +662,34 @@ def test_best_epoch_is_marked_and_the_numbers_are_there(tracker):
     lr = page.data["lr-curve"]["data"][0]
     assert page.data["lr-curve"]["layout"]["xaxis"]["dtick"] == 1
     assert lr["x"] == [1, 2, 3, 4, 5] and lr["y"][0] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("changed", "loss", "augmentation"),
+    [
+        (
+            {},
+            "cross-entropy weighted by the inverse square root of the classes' pixels + Dice",
+            "flips, left and right",
+        ),
+        ({"loss": "ce", "class_weights": "none", "augment": "none"}, "cross-entropy", "none"),
+        ({"loss": "ce+lovasz", "class_weights": "none"}, "cross-entropy + Lovász", "flips, left and right"),
+        ({"loss": "focal", "augment": "full"}, "focal", "fastai's aug_transforms"),
+        ({"recipe": "course", "loss": "ce+dice"}, "cross-entropy", "fastai's aug_transforms"),
+    ],
+)
+def test_how_it_was_trained_is_told_in_words(tracker, changed, loss, augmentation):
+    Walk(trained={"train": TRAIN | changed, "device": "cuda", "precision": "fp16"}).build(tracker)
+    page = page_of(report(settings(), tracker))
+    assert page.row("How the model", "Loss")[1] == loss
+    assert page.row("How the model", "Augmentation")[1] == augmentation
+    assert page.row("How the model", "Computed")[1] == "on cuda in fp16"
+
+
+def test_every_loss_and_augmentation_has_its_words():
+    choices = {field.name: get_args(get_type_hints(Train)[field.name]) for field in dataclasses.fields(Train)}
+    assert set(choices["loss"]) == set(training.LOSSES)
+    assert set(choices["augment"]) == set(training.AUGMENTATIONS) | {"none", "full"}
 
 
 def test_data_section_counts_what_is_there(tracker):

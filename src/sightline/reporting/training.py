@@ -89,6 +89,7 @@ def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Learning rate", f"one cycle up to {train['lr']:g}"),
         ("Loss", _loss(train)),
         ("Augmentation", _augmentation(train)),
+        *([("Computed", f"on {recipe['device']} in {recipe['precision']}")] if "precision" in recipe else []),
         ("Seed", str(recipe["seed"])),
     ]
 
@@ -96,17 +97,31 @@ def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _network(train: Mapping[str, Any]) -> str:
     if train["recipe"] == "course":
         return "the W&B course's: fastai's unet_learner on resnet18"
-    return f"{train['arch']} on a {train['encoder']} encoder (segmentation_models_pytorch)"
+    decoder = "FPN with few channels (light)" if train["arch"] == "light" else train["arch"]
+    return f"{decoder} on a {train['encoder']} encoder (segmentation_models_pytorch)"
+
+
+LOSSES = {
+    "ce+dice": "cross-entropy{weighted} + Dice",
+    "ce": "cross-entropy{weighted}",
+    "ce+lovasz": "cross-entropy{weighted} + Lovász",
+    "focal": "focal",
+}
+"""The setting `loss` -> what it is, in words; models from before that setting have the first."""
 
 
 def _loss(train: Mapping[str, Any]) -> str:
     if train["recipe"] == "course":
         return "cross-entropy"
-    weighted = " weighted by the inverse square root of the classes' pixels"
-    return f"cross-entropy{weighted if train['class_weights'] == 'sqrt' else ''} + Dice"
+    weighted = " weighted by the inverse square root of the classes' pixels" if train["class_weights"] == "sqrt" else ""
+    loss = str(train.get("loss", "ce+dice"))
+    return LOSSES.get(loss, loss).format(weighted=weighted)
+
+
+AUGMENTATIONS = {"flip": "flips, left and right", "scale": "flips, and 0.75 to 1.5 times the size"}
 
 
 def _augmentation(train: Mapping[str, Any]) -> str:
     """The course's recipe has one augmentation, or none."""
     full = train["augment"] == "full" or (train["recipe"] == "course" and train["augment"] != "none")
-    return "fastai's aug_transforms" if full else str(train["augment"])
+    return "fastai's aug_transforms" if full else AUGMENTATIONS.get(str(train["augment"]), str(train["augment"]))
