@@ -39,13 +39,19 @@ def circumstances() -> dict[str, str]:
     }
 
 
-def kept(file: str, key: str, measure: Callable[[], dict[str, Any]], *, again: bool = False) -> dict[str, Any]:
-    """The result `key` of `RESULTS/file`, measured and written down when it is not there yet, or `again` is set."""
+def known(file: str) -> dict[str, dict[str, Any]]:
+    """The results of `RESULTS/file`, by key; none where there is no such file."""
     path = RESULTS / file
     results: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    return results
+
+
+def kept(file: str, key: str, measure: Callable[[], dict[str, Any]], *, again: bool = False) -> dict[str, Any]:
+    """The result `key` of `RESULTS/file`, measured and written down when it is not there yet, or `again` is set."""
+    path, results = RESULTS / file, known(file)
     if again or key not in results:
         found = {**measure(), **circumstances()}
-        results = {**(json.loads(path.read_text()) if path.exists() else {}), key: found}
+        results = {**known(file), key: found}  # another may have written meanwhile
         path.parent.mkdir(exist_ok=True)
         path.with_suffix(".tmp").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
         path.with_suffix(".tmp").replace(path)
