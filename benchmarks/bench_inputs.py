@@ -3,8 +3,9 @@
     python benchmarks/bench_inputs.py           5 turns, a minute on 2 cores
     python benchmarks/bench_inputs.py --full    15 turns
 
-Sightline decodes images once, into a cache; the course in every epoch. Timed is the second epoch and each that
-follows, and besides it what the first one costs: making the cache.
+Sightline decodes images once, into a cache; the course in every epoch, in the process that trains, or in as many
+others as there are cores, fastai's own default. Timed is the second epoch and each that follows, and besides it what
+the first one costs: making the cache.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sightline.learning.cache import Canvas, Source, open_source
 from sightline.learning.course import course_loaders
 from sightline.learning.data import loaders
 from sightline.learning.pixels import Item
+from sightline.pool import cores
 
 BATCH, TRAIN, EPOCHS = 8, 40, 4
 """Images a batch; images an epoch; epochs of ours in one turn, where the course does one."""
@@ -33,6 +35,7 @@ RECIPES = "as the recipes have it"
 AUGMENTS = {RECIPES: (Train.augment, "full"), "aug_transforms for both": ("full", "full"), "none": ("none", "none")}
 """Augmentation, as it is printed -> ours, the course's."""
 BUILD, REOPEN = "making the cache", "opening it again"
+WORKERS = f"course, as the recipes have it, worker processes: {cores()}"
 
 
 def cached(items: Sequence[Item], folder: Path) -> Source:
@@ -60,6 +63,8 @@ def works(items: Sequence[Item], folder: Path) -> list[Work]:
         theirs = course_loaders(items[:TRAIN], items[TRAIN:], ROAD_SCENE, settings_of(others), "cpu").train
         listed.append(Work(f"ours, {name}", partial(walk, ours, EPOCHS), TRAIN * EPOCHS))
         listed.append(Work(f"course, {name}", partial(walk, theirs, 1), TRAIN))
+        if name == RECIPES:
+            listed.append(Work(WORKERS, partial(walk, theirs.new(num_workers=cores()), 1), TRAIN))
     build = Work(BUILD, lambda: cached(items, folder / f"{next(fresh)}"), len(items))
     return [*listed, build, Work(REOPEN, lambda: cached(items, folder / "warm"), len(items))]
 
@@ -70,6 +75,7 @@ def tell(spent: Seconds) -> None:
         goal = GOAL if name == RECIPES else None
         tell_ratio(f"course / ours, augmentation {name}", ratios(spent[f"course, {name}"], spent[f"ours, {name}"]),
                    at_least=goal)  # fmt: skip
+    tell_ratio(f"{WORKERS} / ours", ratios(spent[WORKERS], spent[f"ours, {RECIPES}"]), at_least=GOAL)
     first = [sum(pair) for pair in zip(spent[BUILD], spent[f"ours, {RECIPES}"], strict=True)]
     tell_ratio("first epoch, course / making the cache and ours", ratios(spent[f"course, {RECIPES}"], first))
 
