@@ -43,7 +43,7 @@ TRAININGS: Mapping[str, Mapping[str, Any]] = {
     "15 minutes, default": {},
     "11 classes at 480×360, default": {"epochs": EPOCHS_11, **ELEVEN},
 }
-"""What is measured on CamVid -> its settings; the seed is 42 where none is given. Where no number of epochs is given, as
+"""What is measured on CamVid -> its settings; seed 42 where none is given. Where no number of epochs is given, as
 many are taken as fit into `MINUTES`, for the course one more, so that no part of an epoch is taken from it."""
 
 

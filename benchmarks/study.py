@@ -1,0 +1,159 @@
+"""What was tried on CamVid before the defaults were chosen: one change each, six epochs from scratch, one seed.
+
+    python benchmarks/study.py --data DIR              measures what is not kept yet (three minutes each on one core)
+    python benchmarks/study.py --data DIR --only loss  only what begins with this
+    python benchmarks/study.py                         the table of what is kept, and docs/quality-speed.svg
+
+DIR is CamVid with `split.csv`, as for bench_quality.py. Results lie in `benchmarks/results/study.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench_quality import walk
+from record import HERE, WORK, kept, known
+from timing import tell_circumstances
+
+import sightline
+
+FILE, PLOT = "study.json", HERE.parent / "docs" / "quality-speed.svg"
+EPOCHS, STEPS = 6, 4
+DEFAULT = "default"
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    DEFAULT: {},
+    "weights none": {"class_weights": "none"},
+    "loss ce": {"loss": "ce"},
+    "loss ce, weights none": {"loss": "ce", "class_weights": "none"},
+    "loss ce+lovasz": {"loss": "ce+lovasz"},
+    "loss focal": {"loss": "focal"},
+    "augment none": {"augment": "none"},
+    "augment scale": {"augment": "scale"},
+    "augment full": {"augment": "full"},
+    "arch linknet": {"arch": "linknet"},
+    "arch unet": {"arch": "unet"},
+    "arch fpn": {"arch": "fpn"},
+    "arch deeplabv3plus": {"arch": "deeplabv3plus"},
+    "arch segformer": {"arch": "segformer"},
+    "encoder mobilenet_v2": {"encoder": "mobilenet_v2"},
+    "encoder resnet34": {"encoder": "resnet34"},
+    "lr 1e-3": {"lr": 1e-3},
+    "lr 4e-3": {"lr": 4e-3},
+    "batch 4": {"batch_size": 4},
+    "precision fp32": {"precision": "fp32"},
+    "size 120×214": {"image_size": [120, 214]},
+    "size 240×427": {"image_size": [240, 427]},
+    "epochs 3": {"epochs": 3},
+    "epochs 12": {"epochs": 12},
+}
+"""What was tried -> the settings that differ from the default."""
+
+
+def measure(data: Path, label: str) -> dict[str, Any]:
+    """A training on the published split, what it scores, and what a step takes afterwards."""
+    overrides = {
+        "data": str(data), "name": "camvid", "from_csv": str(data / "split.csv"), "pretrained": False, "device": "cpu",
+        "store": str(WORK / "study"), "epochs": EPOCHS, **VARIANTS[label],
+    }  # fmt: skip
+    found = walk(overrides)
+    found.pop("training_seconds_of_the_last_process")
+    return {**found, "images_a_second": round(speed(overrides), 2)}
+
+
+def speed(overrides: Mapping[str, Any]) -> float:
+    """Training images a second, by the quickest of a few steps of a Learner made anew."""
+    from sightline.learning.learner import make_learner
+    from sightline.learning.pixels import Item
+
+    config = sightline.load_config(overrides=dict(overrides))
+    tracker = sightline.open_tracker(config)
+    split = tracker.get("camvid_split")
+    classes = sightline.ClassMap.from_dict(split.json("classes.json"))
+    rows = split.table("eda_table_data_split.parquet").rows()[: STEPS * config.train.batch_size + 1]
+    items = [Item(split.path(row["Image"]), split.path(row["Mask"]), (row["Height"], row["Width"])) for row in rows]
+    learner, _ = make_learner(items[:-1], items[-1:], classes, config.train, config.seed)
+    spent: list[float] = []
+    learner.add_cb(stopwatch(spent))
+    learner.fit(1)
+    return config.train.batch_size / min(spent)
+
+
+def stopwatch(spent: list[float]) -> Any:
+    """A fastai callback that notes what each training step takes, loading included."""
+    from fastai.callback.core import Callback
+
+    class Stopwatch(Callback):  # type: ignore[misc]
+        def before_train(self) -> None:
+            self.began = time.perf_counter()
+
+        def after_batch(self) -> None:
+            if self.training:
+                spent.append(time.perf_counter() - self.began)
+                self.began = time.perf_counter()
+
+    return Stopwatch()
+
+
+def command(label: str) -> str:
+    """How to do it with the command line."""
+    flags = {"epochs": EPOCHS, **VARIANTS[label]}
+    text = " ".join(
+        f"--{name.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in flags.items()
+    )
+    return f"sightline run --data DIR --from DIR/split.csv --no-pretrained {text}"
+
+
+def tell() -> None:
+    """The table in Markdown, best first."""
+    results = known(FILE)
+    there = sorted((label for label in VARIANTS if label in results), key=lambda label: -results[label]["miou"])
+    names = list(results[there[0]]["iou"]) if there else []
+    print(f"| tried | mIoU | {' | '.join(names)} | images/s |\n| --- |{' --- |' * (len(names) + 2)}")
+    for label in there:
+        one = results[label]
+        cells = ["–" if one["iou"][name] is None else f"{one['iou'][name]:.3f}" for name in names]
+        bold = "**" if label == DEFAULT else ""
+        print(f"| {bold}{label}{bold} | {one['miou']:.3f} | {' | '.join(cells)} | {one['images_a_second']:.1f} |")
+
+
+def draw() -> None:
+    """Quality against speed: docs/quality-speed.svg."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams["svg.hashsalt"] = "sightline"
+    results = known(FILE)
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for label in VARIANTS:
+        if label in results:
+            x, y = results[label]["images_a_second"], results[label]["miou"]
+            axes.plot(x, y, "o", color="#0072b2" if label == DEFAULT else "#777777")
+            axes.annotate(label, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
+    axes.set(xscale="log", xlabel="training images per second (one core)", ylabel=f"valid mIoU after {EPOCHS} epochs")
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(PLOT, metadata={"Date": None})
+    print(f"Drawn: {PLOT.relative_to(HERE.parent)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of CamVid; without it nothing is measured")
+    parser.add_argument("--only", default="", help="measure only what begins with this")
+    arguments = parser.parse_args()
+    for label in VARIANTS if arguments.data else ():
+        if label.startswith(arguments.only):
+            kept(FILE, label, lambda label=label: measure(arguments.data.resolve(), label))
+            print(f"{label}: {command(label)}", flush=True)
+    tell()
+    if known(FILE):
+        draw()
+    tell_circumstances()
+
+
+if __name__ == "__main__":
+    main()
