@@ -25,7 +25,7 @@ def test_each_answers_help(script, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert not ended.value.code
     assert f"python benchmarks/{script.name}" in told
-    assert "--full" in told or script.stem == "bench_quality"
+    assert "--full" in told
 
 
 def test_works_take_turns_after_a_warm_up_that_is_not_counted():
