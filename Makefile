@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_EXTRA_ARGS ?=
 BIN = $(VENV)/bin
+EXTRAS = dev,onnx,video
 
 .PHONY: demo test lint bench clean
 
@@ -36,7 +37,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(call install,.)
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt
-	$(call install,.[dev])
+	$(call install,.[$(EXTRAS)])
 	@touch $(VENV)/installed
 
 define install

@@ -20,3 +20,26 @@ def no_proxy(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """(configuration, folder): a walk up to a model of one epoch, `scenes_model:v0`, also as `new/model.onnx`, and what
+    its export came to. Tests leave the store as it is, or force what they do again."""
+    import torch
+
+    import sightline
+    from sightline.config import load_config
+    from sightline.sample import make_dataset
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("trained")
+    data = make_dataset(folder / "scenes", drives=6, frames=2, size=(96, 160), workers=1)
+    small = {"pretrained": False, "epochs": 1, "image_size": [64, 96], "batch_size": 4, "folds": 3, "resamples": 100}
+    config = load_config(
+        None, {**small, "workers": 1, "stratify": [], "data": str(data), "store": str(folder / "store")}
+    )
+    sightline.ingest(config)
+    sightline.split(config)
+    sightline.train(config)
+    return config, folder, sightline.export_onnx(config, folder / "new" / "model.onnx", model="scenes_model:v0")
