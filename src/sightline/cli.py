@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import json
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -18,6 +20,7 @@ from sightline.config import SECTIONS, Config, Context, Data, Evaluate, Problem,
 from sightline.console import console, print_parts, say
 from sightline.errors import SightlineError
 from sightline.flags import QUIET, STORE, with_settings
+from sightline.learning.ranks import alone, speaks, world
 from sightline.prediction import commands
 
 if TYPE_CHECKING:
@@ -74,7 +77,20 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="sightline")
+    if not world().first:
+        _follow()
     app()
+
+
+def _follow() -> None:
+    """The entry point in the processes after the first, which leave results and wrong flags to that one to tell."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+        try:
+            sys.exit(app(standalone_mode=False) or 0)
+        except Exception as error:
+            if not hasattr(error, "exit_code"):
+                raise
+            sys.exit(error.exit_code)
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:
@@ -90,6 +106,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def begin(
+    context: typer.Context,
     quiet: Annotated[bool, QUIET] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -97,6 +114,8 @@ def begin(
 ) -> None:
     """From a folder of labelled road images to a trustworthy, reported segmentation baseline."""
     console().quiet = quiet
+    if context.invoked_subcommand != "train":
+        alone(f"`sightline {context.invoked_subcommand}`")
 
 
 @app.command(epilog="Try: sightline run --data data --no-pretrained --epochs 5")
@@ -347,5 +366,7 @@ def _print_json(value: Any) -> None:
 def _fail(text: str, code: int) -> None:
     from rich.console import Console
 
+    if not speaks():
+        raise typer.Exit(code)
     Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(f"Error: {text}", markup=False)
     raise typer.Exit(code)

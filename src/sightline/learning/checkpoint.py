@@ -79,7 +79,7 @@ class KeepBest(vision.SaveModelCallback):  # type: ignore[misc]
     Args:
         metric: of the Learner.
         history: what is known from epochs before; each new one is added to it.
-        folder: for `BEST` and `CHECKPOINT`.
+        folder: for `BEST` and `CHECKPOINT`; None where another process keeps them.
         seed: of the order of the images and of augmentation, mixed with the epoch's number.
         log: called after every epoch with its row and the training images per second.
         step: called after every batch with the number of batches so far.
@@ -89,7 +89,7 @@ class KeepBest(vision.SaveModelCallback):  # type: ignore[misc]
         self,
         metric: MeanIoU,
         history: History,
-        folder: Path,
+        folder: Path | None,
         seed: int,
         log: Log,
         step: Callable[[int], None],
@@ -129,13 +129,16 @@ class KeepBest(vision.SaveModelCallback):  # type: ignore[misc]
         row = self._row()
         if not self.history.best_epoch or row["miou"] > self.history.best:
             self.history.best, self.history.best_epoch = row["miou"], self.epoch + 1
-            save_weights(network_of(self.learn), self.folder / BEST)
+            if self.folder:
+                save_weights(network_of(self.learn), self.folder / BEST)
         self.history.rows.append(row)
-        keep(self.learn, self.history, self.folder)
+        if self.folder:
+            keep(self.learn, self.history, self.folder)
         self.tell(row, self.seen / self.seconds)
 
     def after_fit(self) -> None:
-        load_weights(network_of(self.learn), self.folder / BEST)
+        if self.folder:
+            load_weights(network_of(self.learn), self.folder / BEST)
 
     def _row(self) -> dict[str, float]:
         matrix = self.metric.matrix

@@ -10,13 +10,15 @@ from torch.amp import GradScaler, autocast
 
 from sightline.errors import TrainingError
 from sightline.learning.libraries import vision
+from sightline.learning.ranks import world
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def device_of(wanted: str) -> str:
     """cpu, cuda or mps for what `--device` says; TrainingError where the one asked for is not there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    mps = torch.backends.mps.is_available() and not world().several  # nothing is sent between processes from there
+    there = {"cuda": torch.cuda.is_available(), "mps": mps, "cpu": True}
     found = [name for name, has in there.items() if has]
     if wanted != "auto" and wanted not in found:
         raise TrainingError(f"--device {wanted} is not to be had here. There is: {', '.join(found)}.")

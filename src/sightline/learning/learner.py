@@ -25,6 +25,7 @@ from sightline.learning.libraries import vision
 from sightline.learning.losses import loss_of
 from sightline.learning.model import begins_pretrained, build, load_weights
 from sightline.learning.pixels import Item
+from sightline.learning.ranks import lost_peers, world
 
 WEIGHT_DECAY = 0.01
 FINDER_STEPS = 100
@@ -72,6 +73,10 @@ def make_learner(
     _set_precision(learner, settings, device)
     if settings.weights:
         load_weights(network_of(learner), Path(settings.weights))
+    if world().several:
+        from sightline.learning.distributed import spread
+
+        spread(learner, device, classes.ignore_index, weights)
     return learner, metric
 
 
@@ -134,14 +139,15 @@ def fit(learner: Any, metric: MeanIoU, settings: Train, seed: int, folder: Path,
         settings: epochs and learning rate.
         seed: of the order of the images and of augmentation, mixed with the epoch's number.
         folder: where the checkpoint is kept after every epoch.
-        log: called after every epoch with its row and the training images per second; first with the rows of the
-            epochs that `folder` holds, and None.
+        log: called after every epoch with its row and the training images per second (of all processes); first with
+            the rows of the epochs that `folder` holds, and None.
 
     Raises:
         TrainingError: the loss is no number any more, or the checkpoint cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with deterministic(settings):
+    here = world()
+    with deterministic(settings), lost_peers():
         history = restore(learner, folder)
         start, batches = len(history.rows), len(learner.dls.train) + len(learner.dls.valid)
         for row in history.rows:
@@ -149,7 +155,10 @@ def fit(learner: Any, metric: MeanIoU, settings: Train, seed: int, folder: Path,
         if start < settings.epochs:
             total = settings.epochs * batches
             with progress("training (batches)", total) as step:
-                keeper = KeepBest(metric, history, folder, seed, log, lambda done: step(done, total))
+                keeper = KeepBest(
+                    metric, history, folder if here.first else None, seed,
+                    lambda row, speed: log(row, speed and speed * here.size), lambda done: step(done, total),
+                )  # fmt: skip
                 callbacks = [keeper, *_start(settings)]
                 learner.fit_one_cycle(settings.epochs, _rates(settings), cbs=callbacks, start_epoch=start)
     return history

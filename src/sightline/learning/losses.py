@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class CrossEntropyDice(nn.Module):
     """
 
     weights: torch.Tensor | None
+    total: Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]] | None = None
+    """Sums over the processes that share a batch, where there are several."""
 
     def __init__(self, ignore_index: int, weights: Sequence[float] | None = None) -> None:
         super().__init__()
@@ -40,20 +42,31 @@ class CrossEntropyDice(nn.Module):
         named = target.masked_fill(~kept, 0)
         logs = functional.log_softmax(logits.float(), 1)
         of_target = logs.gather(1, named[:, None])[:, 0]
-        return self._entropy(of_target, named, kept) + self._dice(logs, of_target, named, kept)
+        parts: Sequence[torch.Tensor] = [
+            *self._entropy(of_target, named, kept),
+            *self._overlap(logs, of_target, named, kept),
+        ]
+        entropy, weight, hits, mass, count = self.total(parts) if self.total else parts
+        dice = ((1 - 2 * hits / (mass + count).clamp(min=1e-7)) * (count > 0)).mean()
+        return entropy / weight.clamp(min=1e-6) + dice
 
-    def _entropy(self, of_target: torch.Tensor, named: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    def _entropy(
+        self, of_target: torch.Tensor, named: torch.Tensor, kept: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy summed over the pixels, and the sum of their weights."""
         weight = kept.float() if self.weights is None else self.weights[named] * kept
-        return -(of_target * weight).sum() / weight.sum().clamp(min=1e-6)
+        return -(of_target * weight).sum(), weight.sum()
 
-    def _dice(
-        self, logs: torch.Tensor, of_target: torch.Tensor, named: torch.Tensor, kept: torch.Tensor
-    ) -> torch.Tensor:
+    @staticmethod
+    def _overlap(
+        logs: torch.Tensor, of_target: torch.Tensor, named: torch.Tensor, kept: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of each class: the probability in its own pixels, in all pixels, and the number of its pixels."""
         classes = logs.shape[1]
         count = torch.bincount(named.masked_fill(~kept, classes).flatten(), minlength=classes + 1)[:classes]
         hits = logs.new_zeros(classes).index_add(0, named.flatten(), (of_target.exp() * kept).flatten())
         mass = (logs.exp() * kept[:, None]).sum((0, 2, 3))
-        return ((1 - 2 * hits / (mass + count).clamp(min=1e-7)) * (count > 0)).mean()
+        return hits, mass, count
 
 
 class Sum(nn.Module):

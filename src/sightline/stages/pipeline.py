@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sightline.config import Config
 from sightline.console import say
+from sightline.learning.ranks import alone
 from sightline.stages.evaluate import evaluate
 from sightline.stages.ingest import ingest
 from sightline.stages.report import report
@@ -36,6 +37,7 @@ def run(config: Config, tracker: Tracker | None = None, *, force: bool = False) 
     Raises:
         SightlineError: what the stages raise.
     """
+    alone("The whole walk")
     tracker = tracker or open_tracker(config)
     before = len(tracker.runs())
     raw = ingest(config, tracker, force=force)

@@ -17,6 +17,7 @@ from sightline.classes import ClassMap
 from sightline.config import Config, Train, to_dict
 from sightline.console import say
 from sightline.errors import TrainingError
+from sightline.learning.ranks import alone, first_before_others, from_first, together, world
 from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, fingerprint, open_tracker
 from sightline.versions import versions
@@ -35,6 +36,9 @@ def train(
 ) -> Artifact:
     """Train the network on the train subset, choosing the best epoch by mIoU on the valid subset.
 
+    Where `torchrun` started several processes, each calls this: they train together, the first one decides and writes,
+    and all return the same.
+
     Args:
         config: `train` says how.
         tracker: where the run is kept; opened from `config` when left out.
@@ -49,18 +53,38 @@ def train(
 
     Raises:
         TrainingError: pretrained weights or a device that cannot be had, weights that do not fit, a loss that diverged.
-        ConfigError: an architecture or an encoder that does not exist.
+        ConfigError: an architecture or an encoder that does not exist; a batch that several processes cannot share.
         StoreError: no such split, or a file of it is damaged.
     """
-    tracker = tracker or open_tracker(config)
+    with together(config.train):
+        if world().first:
+            return from_first(_decide(config, tracker or open_tracker(config), split, force, resume))
+        told: Any = None
+        while isinstance(told := from_first(told), Job):
+            _train_along(told)
+        model: Artifact = told
+        return model
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process has to know to train."""
+
+    source: Artifact
+    settings: Train
+    seed: int
+    folder: Path
+    cache: Path | None
+
+
+def _decide(config: Config, tracker: Tracker, split: Artifact | str | None, force: bool, resume: bool) -> Artifact:
+    """`train`, in the first process or the only one."""
     name = dataset_name(config, tracker)
     source = resolve(tracker, split, f"{name}_split")
     settings = {"train": _deciding(config.train), "seed": config.seed, "weights": _digest(config.train.weights)}
     folder = tracker.store / "checkpoints" / fingerprint("training", [source], settings)[:16]
-    work = partial(
-        _train, name=name, source=source, settings=config.train, seed=config.seed, folder=folder, resume=resume,
-        cache=tracker.store / "cache" if config.train.cache else None,
-    )  # fmt: skip
+    job = Job(source, config.train, config.seed, folder, tracker.store / "cache" if config.train.cache else None)
+    work = partial(_train, name=name, job=job, resume=resume)
     model = tracked(tracker, "training", [source], settings, work, force=force, resume=resume)
     shutil.rmtree(folder, ignore_errors=True)
     return model
@@ -85,6 +109,7 @@ def find_lr(config: Config, tracker: Tracker | None = None, *, split: Artifact |
     """
     from sightline.learning.learner import find_lr as find
 
+    alone("Looking for a learning rate")
     tracker = tracker or open_tracker(config)
     source = resolve(tracker, split, f"{dataset_name(config, tracker)}_split")
     settings, cache = config.train, tracker.store / "cache" if config.train.cache else None
@@ -114,23 +139,24 @@ def _digest(weights: str) -> str:
     return hash_file(Path(weights))[0]
 
 
-def _train(
-    run: Run, name: str, source: Artifact, settings: Train, seed: int, folder: Path, resume: bool, cache: Path | None
-) -> Artifact:
+def _train(run: Run, name: str, job: Job, resume: bool) -> Artifact:
     from sightline.learning.checkpoint import BEST
     from sightline.learning.learner import fit
 
     if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(job.folder, ignore_errors=True)
+    from_first(job)  # the others begin
+    source, settings = job.source, job.settings
     classes = ClassMap.from_dict(source.json("classes.json"))
-    prepared = _prepare(source, classes, settings, seed, cache)
+    prepared = _prepare(source, classes, settings, job.seed, job.cache)
     say(_plan(settings, prepared.told))
-    history = fit(prepared.learner, prepared.metric, settings, seed, folder, partial(_log, run, settings.epochs))
+    log = partial(_log, run, settings.epochs)
+    history = fit(prepared.learner, prepared.metric, settings, job.seed, job.folder, log)
     run.summary = {"best_epoch": history.best_epoch, "best_miou": history.best}
     config = {
         "sightline": __version__,
         "versions": versions(LIBRARIES),
-        "seed": seed,
+        "seed": job.seed,
         "train": _deciding(settings),
         "split": {"name": source.name, "digest": source.digest},
         "class_weights": prepared.weights,
@@ -138,12 +164,21 @@ def _train(
         **prepared.told,
     }
     files: dict[str, StoredFile | Path] = {
-        "weights.safetensors": folder / BEST,
+        "weights.safetensors": job.folder / BEST,
         "config.json": write_text(run.scratch / "config.json", json.dumps(config, indent=1) + "\n"),
         "classes.json": source.files["classes.json"],
         "history.csv": _history(run.scratch / "history.csv", history),
     }
     return run.save(f"{name}_model", "model", files, {"split": source.spec, **run.summary})
+
+
+def _train_along(job: Job) -> None:
+    """What the processes after the first do: the same training, of which they keep and tell nothing."""
+    from sightline.learning.learner import fit
+
+    classes = ClassMap.from_dict(job.source.json("classes.json"))
+    prepared = _prepare(job.source, classes, job.settings, job.seed, job.cache)
+    fit(prepared.learner, prepared.metric, job.settings, job.seed, job.folder, lambda row, speed: None)
 
 
 @dataclass(frozen=True)
@@ -168,7 +203,8 @@ def _prepare(source: Artifact, classes: ClassMap, settings: Train, seed: int, ca
     items, pixels = [*train, *valid], None
     canvas = Canvas.of(items, settings.image_size, classes.ignore_index)
     if not course:
-        pixels = open_source(items, canvas, cache, source.digest, settings.cache_gb)
+        with first_before_others():
+            pixels = open_source(items, canvas, cache, source.digest, settings.cache_gb)
     learner, metric = make_learner(train, valid, classes, settings, seed, source=pixels, weights=weights)
     told = {
         "parameters": sum(part.numel() for part in learner.model.parameters()),
@@ -177,6 +213,7 @@ def _prepare(source: Artifact, classes: ClassMap, settings: Train, seed: int, ca
         "valid_images": len(valid),
         "device": str(learner.dls.device),
         "precision": learner.precision,
+        **({"processes": world().size} if world().several else {}),
     }
     return Prepared(learner, metric, weights, told)
 
@@ -187,10 +224,14 @@ def _plan(settings: Train, told: Mapping[str, Any]) -> str:
     height, width = told["canvas"]
     return (
         f"{what}, {told['parameters'] / 1e6:.1f} million parameters, from {begin}, "
-        f"on {told['device']} in {told['precision']}: {told['train_images']} images to train on, "
+        f"on {told['device']}{_processes(told)} in {told['precision']}: {told['train_images']} images to train on, "
         f"{told['valid_images']} to validate, at {height}×{width}, "
         f"{settings.epochs} epochs, batches of {settings.batch_size}, lr {settings.lr:g}"
     )
+
+
+def _processes(told: Mapping[str, Any]) -> str:
+    return f" in {told['processes']} processes" if "processes" in told else ""
 
 
 def _log(run: Run, epochs: int, row: dict[str, float], images_per_second: float | None) -> None:
