@@ -113,12 +113,13 @@ def test_negative_void_and_subclasses_as_fastai_has_them():
     assert metrics.confusion_of_tensors(target, prediction, 2, -100).tolist() == [[1, 0], [1, 0]]
 
 
-def both(target, prediction, classes=3, ignore=VOID):
-    """The two functions as callables on the same values."""
+def all_ways(target, prediction, classes=3, ignore=VOID):
+    """The functions as callables on the same values; that of tensors for int64 and for uint8."""
     arrays = np.array(target, np.uint8), np.array(prediction, np.uint8)
     tensors = torch.tensor(target), torch.tensor(prediction)
     yield lambda: metrics.confusion(*arrays, classes, ignore)
     yield lambda: metrics.confusion_of_tensors(*tensors, classes, ignore)
+    yield lambda: metrics.confusion_of_tensors(*(one.byte() for one in tensors), classes, ignore)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +134,13 @@ def both(target, prediction, classes=3, ignore=VOID):
     ],
 )
 def test_what_is_no_class_is_refused_with_its_value(target, prediction, text):
-    for call in both(target, prediction):
+    for call in all_ways(target, prediction):
         with pytest.raises(DataError, match=text):
             call()
 
 
 def test_many_wrong_values_are_cut_short():
-    for call in both(list(range(20)), [0] * 20):
+    for call in all_ways(list(range(20)), [0] * 20):
         with pytest.raises(DataError, match="17 pixels of the target hold 3, 4, 5, 6, 7, 8, 9, 10 and 9 more"):
             call()
 

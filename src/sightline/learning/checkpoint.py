@@ -57,7 +57,7 @@ class MeanIoU(vision.Metric):  # type: ignore[misc]
 
     def accumulate(self, learn: Any) -> None:
         # `max` finds the first of the largest as `argmax` does, on a CPU up to fifteen times faster
-        prediction = learn.pred.detach().as_subclass(torch.Tensor).max(1).indices
+        prediction = learn.pred.detach().as_subclass(torch.Tensor).max(1).indices.to(torch.uint8)
         counts = pair_counts(learn.yb[0], prediction, len(self.classes), self.classes.ignore_index)
         self.counts = counts if self.counts is None else self.counts + counts
 

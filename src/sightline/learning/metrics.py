@@ -90,12 +90,27 @@ def pair_counts(target: Tensor, prediction: Tensor, classes: int, ignore_index: 
     The arguments are those of `confusion_of_tensors`.
     """
     _same_shape(tuple(target.shape), tuple(prediction.shape))
+    if str(target.dtype) == str(prediction.dtype) == "torch.uint8" and ignore_index >= 0:
+        return _pairs_of_bytes(target, prediction, classes, ignore_index)
     truth, guess = _flat(target, "target"), _flat(prediction, "prediction")
     ignored = truth == ignore_index
     stray, strange = _outside(truth, classes) & ~ignored, _outside(guess, classes)
     rows = truth.masked_fill(stray, classes + 1).masked_fill(ignored, classes)
     cells = rows * (classes + 1) + guess.masked_fill(strange, classes)
     return cells.bincount(minlength=(classes + 2) * (classes + 1))
+
+
+def _pairs_of_bytes(target: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """`pair_counts` of uint8 tensors: all 256×256 pairs in one pass over the pixels, sorted into rows afterwards."""
+    import torch
+
+    truth, guess = (one.detach().as_subclass(torch.Tensor).flatten() for one in (target, prediction))
+    joint = ((truth.int() << 8) | guess).bincount(minlength=2**16).view(256, 256)
+    columns = torch.cat([joint[:, :classes], joint[:, classes:].sum(1, keepdim=True)], 1)
+    ignored = columns[ignore_index].clone()
+    columns[ignore_index] = 0
+    rows = torch.cat([columns[:classes], ignored[None], columns[classes:].sum(0, keepdim=True)])
+    return rows.flatten()
 
 
 def confusion_of_counts(counts: Tensor, classes: int, strays: Callable[[], str] | None = None) -> Counts:
