@@ -19,7 +19,7 @@ from sightline.learning.cache import Canvas, Decoded
 from sightline.learning.checkpoint import network_of
 from sightline.learning.course import course_loaders
 from sightline.learning.data import loaders
-from sightline.learning.device import device_of, precision_of
+from sightline.learning.device import deterministic, device_of, precision_of
 from sightline.learning.learner import find_lr, fit, make_learner
 from sightline.learning.losses import CrossEntropyDice, class_weights, loss_of
 from sightline.learning.model import Segmenter, build, load_weights, rebuild, save_weights
@@ -343,6 +343,22 @@ def test_auto_takes_bf16_only_where_the_cpu_computes_with_it(monkeypatch):
         monkeypatch.setattr(module, "_cpu_has_bf16", lambda has=has: has)
         assert precision_of("auto", "cpu") == found
     assert precision_of("fp32", "cpu") == "fp32"
+
+
+def test_deterministic_algorithms_are_enough_for_the_default(items, tmp_path):
+    settings = Train(**{**vars(SMALL), "epochs": 1, "deterministic": True})
+    trained(items, tmp_path, settings)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_has_no_deterministic_algorithm_is_told():
+    with (
+        pytest.raises(TrainingError, match=r"--deterministic: cumsum does not .* choose another --loss"),
+        deterministic(True),
+    ):
+        raise RuntimeError("cumsum does not have a deterministic implementation.\nMore of it.")
+    with pytest.raises(RuntimeError, match="another"), deterministic(True):
+        raise RuntimeError("another")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,30 @@ def _cpu_has_bf16() -> bool:
     except OSError:
         return False  # macOS: Apple's processors gain nothing from it on the CPU
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """For the length of the block torch takes deterministic algorithms alone, where that is wanted.
+
+    Raises:
+        TrainingError: something has no such algorithm on this device.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for, before it is first used
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if not wanted or "deterministic" not in str(error):
+            raise
+        raise TrainingError(
+            f"--deterministic: {str(error).splitlines()[0]} Leave it out, or choose another --loss, --arch or "
+            "--augment."
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 class HalfPrecision(vision.MixedPrecision):  # type: ignore[misc]

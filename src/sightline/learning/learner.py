@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from sightline.learning.cache import Canvas, Decoded, Source
 from sightline.learning.checkpoint import History, KeepBest, Log, MeanIoU, network_of, reseed, restore
 from sightline.learning.course import course_learner, course_loaders
 from sightline.learning.data import loaders
-from sightline.learning.device import HalfPrecision, device_of, precision_of
+from sightline.learning.device import HalfPrecision, deterministic, device_of, precision_of
 from sightline.learning.libraries import vision
 from sightline.learning.losses import loss_of
 from sightline.learning.model import begins_pretrained, build, load_weights
@@ -147,7 +146,7 @@ def fit(learner: Any, metric: MeanIoU, settings: Train, seed: int, folder: Path,
     """
     folder.mkdir(parents=True, exist_ok=True)
     here = world()
-    with deterministic(settings), lost_peers():
+    with deterministic(settings.deterministic), lost_peers():
         history = restore(learner, folder)
         start, batches = len(history.rows), len(learner.dls.train) + len(learner.dls.valid)
         for row in history.rows:
@@ -176,18 +175,6 @@ def _start(settings: Train) -> list[Any]:
 def _rates(settings: Train) -> Any:
     """The highest learning rate; an encoder that begins with weights has a share of it."""
     return slice(settings.lr * settings.encoder_lr, settings.lr) if _fine_tunes(settings) else settings.lr
-
-
-@contextmanager
-def deterministic(settings: Train) -> Iterator[None]:
-    """For the length of the block torch takes deterministic algorithms alone, where `--deterministic` asks for it."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    if settings.deterministic:
-        torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def find_lr(learner: Any, folder: Path) -> tuple[float, list[tuple[float, float]]]:

@@ -20,6 +20,7 @@ class CrossEntropyDice(nn.Module):
     Args:
         ignore_index: the target's value for a pixel of no class.
         weights: C weights of the classes in the cross-entropy, which is the weighted mean over pixels; None: all 1.
+        dice: False for cross-entropy alone.
 
     Dice is the mean over all classes, where one that does not occur in the batch counts as 0 (Milletari, Navab and
     Ahmadi, "V-Net", 2016; the numbers are those of segmentation_models_pytorch's `DiceLoss`). Both share one softmax
@@ -30,9 +31,9 @@ class CrossEntropyDice(nn.Module):
     total: Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]] | None = None
     """Sums over the processes that share a batch, where there are several."""
 
-    def __init__(self, ignore_index: int, weights: Sequence[float] | None = None) -> None:
+    def __init__(self, ignore_index: int, weights: Sequence[float] | None = None, dice: bool = True) -> None:
         super().__init__()
-        self.ignore_index = ignore_index
+        self.ignore_index, self.dice = ignore_index, dice
         self.register_buffer("weights", None if weights is None else torch.tensor(weights, dtype=torch.float32))
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -42,13 +43,12 @@ class CrossEntropyDice(nn.Module):
         named = target.masked_fill(~kept, 0)
         logs = functional.log_softmax(logits.float(), 1)
         of_target = logs.gather(1, named[:, None])[:, 0]
-        parts: Sequence[torch.Tensor] = [
-            *self._entropy(of_target, named, kept),
-            *self._overlap(logs, of_target, named, kept),
-        ]
-        entropy, weight, hits, mass, count = self.total(parts) if self.total else parts
-        dice = ((1 - 2 * hits / (mass + count).clamp(min=1e-7)) * (count > 0)).mean()
-        return entropy / weight.clamp(min=1e-6) + dice
+        parts: Sequence[torch.Tensor] = self._entropy(of_target, named, kept)
+        if self.dice:
+            parts = [*parts, *self._overlap(logs, of_target, named, kept)]
+        entropy, weight, *overlap = self.total(parts) if self.total else parts
+        mean = entropy / weight.clamp(min=1e-6)
+        return mean + self._dice(*overlap) if overlap else mean
 
     def _entropy(
         self, of_target: torch.Tensor, named: torch.Tensor, kept: torch.Tensor
@@ -67,6 +67,10 @@ class CrossEntropyDice(nn.Module):
         hits = logs.new_zeros(classes).index_add(0, named.flatten(), (of_target.exp() * kept).flatten())
         mass = (logs.exp() * kept[:, None]).sum((0, 2, 3))
         return hits, mass, count
+
+    @staticmethod
+    def _dice(hits: torch.Tensor, mass: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        return ((1 - 2 * hits / (mass + count).clamp(min=1e-7)) * (count > 0)).mean()
 
 
 class Sum(nn.Module):
@@ -94,13 +98,12 @@ def loss_of(settings: Train, ignore_index: int, weights: Sequence[float] | None 
         return vision.CrossEntropyLossFlat(axis=1, ignore_index=ignore_index)
     if settings.loss == "ce+dice":
         return CrossEntropyDice(ignore_index, weights)
-    weight = None if weights is None else torch.tensor(weights, dtype=torch.float32)
-    entropy = nn.CrossEntropyLoss(weight, ignore_index=ignore_index)
+    entropy = CrossEntropyDice(ignore_index, weights, dice=False)
     if settings.loss == "ce+lovasz":
         return Sum(entropy, models.losses.LovaszLoss("multiclass", ignore_index=ignore_index))
     if settings.loss == "focal":
         return Sum(models.losses.FocalLoss("multiclass", ignore_index=ignore_index))
-    return Sum(entropy)
+    return entropy
 
 
 def class_weights(pixels: Sequence[float]) -> list[float]:
