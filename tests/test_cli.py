@@ -21,6 +21,7 @@ from sightline.config import Config, Data, Split, commented_yaml, load_config, t
 from sightline.console import console
 from sightline.errors import SightlineError
 from sightline.sample import make_dataset
+from sightline.stages.train import deciding
 from sightline.table import Table
 from sightline.tracking import open_tracker
 
@@ -138,7 +139,7 @@ def test_settings_are_saved_with_a_run_as_they_were_given(project, tmp_path):
     assert {key: deal["config"][key] for key in to_dict(given)} == to_dict(given)
     assert deal["config"]["seed"] == 5
     trained = next(one for one in json.loads(run("runs", "--json")[0]) if one["job_type"] == "training")
-    assert trained["config"]["train"] == to_dict(load_config(project / "sightline.yaml").train)
+    assert trained["config"]["train"] == deciding(load_config(project / "sightline.yaml").train)
 
 
 # --- looking at what there is

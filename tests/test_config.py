@@ -81,7 +81,7 @@ def test_round_trip_through_plain_data():
         ("train: {epochs: ten}", r"train\.epochs is 'ten', but should be a valid integer\n"),
         ("train: {image_size: [64]}", r"train\.image_size\[1\] is missing"),
         ("train: {image_size: [64, 96, 3]}", r"train\.image_size is \[64, 96, 3\], but should have at most 2 items"),
-        ("train: {augment: much}", r"train\.augment is 'much', but should be 'none', 'flip' or 'full'"),
+        ("train: {augment: much}", r"train\.augment is 'much', but should be 'none', 'flip', 'scale' or 'full'"),
         ("split: {folds: 1}", r"split\.folds is 1, but should be greater than or equal to 2"),
         ("split: {from: 3}", r"split\.from is 3, but should be a valid string"),
         ("split: {stratify: bicycle}", r"split\.stratify is 'bicycle', but should be a list"),

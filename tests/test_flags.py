@@ -87,7 +87,12 @@ def test_every_setting_is_a_flag_of_run_under_its_own_name():
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_setting_is_a_flag_of_its_stage_and_no_flag_is_without_use(stage):
     section, others = STAGES[stage]
-    inputs = {"split": {"raw"}, "train": {"split_data", "resume"}, "evaluate": {"model"}, "report": {"evaluation"}}
+    inputs = {
+        "split": {"raw"},
+        "train": {"split_data", "resume", "find_lr"},
+        "evaluate": {"model"},
+        "report": {"evaluation"},
+    }
     wanted = names(section) | others | STORE | {"force", "quiet", "config_file"} | inputs.get(stage, set())
     assert set(flags(stage)) == wanted
 
@@ -129,7 +134,7 @@ def test_help_shows_the_defaults_of_the_settings():
             elif isinstance(setting.default, tuple):
                 assert default[1] == ",".join(map(str, setting.default))
             elif isinstance(setting.default, bool):
-                assert default[1] == setting.name
+                assert default[1] == (setting.name if setting.default else f"no-{setting.name}")
             else:
                 assert default[1] == str(setting.default)
 
@@ -204,7 +209,7 @@ def test_flags_override_the_file_and_the_file_the_defaults(tmp_path):
         ("--image-size 64", "'--image-size' requires 2 arguments"),
         ("--image-size 64 a", "'--image-size'"),
         ("--image-size 64 8", r"train.image_size\[1\] is 8, but should be greater than or equal to 32"),
-        ("--augment much", "'--augment'.*'none', *'flip', *'full'"),
+        ("--augment much", "'--augment'.*'none', *'flip', *'scale', *'full'"),
         ("--target-iou road", "--target-iou takes CLASS=VALUE, separated by commas, not 'road'"),
         ("--target-iou =0.5", "--target-iou takes CLASS=VALUE"),
         ("--target-iou road=", "problem.target_iou.road is '', but should be a valid number"),

@@ -10,8 +10,9 @@ import sys
 import pytest
 
 import sightline
-from sightline.config import load_config, to_dict
+from sightline.config import load_config
 from sightline.sample import make_dataset
+from sightline.stages.train import deciding
 from sightline.tracking import open_tracker
 
 SETTINGS = {"pretrained": False, "epochs": 3, "image_size": [64, 96], "batch_size": 4, "folds": 4, "resamples": 100,
@@ -144,7 +145,7 @@ def test_every_stage_is_a_run_with_what_decided_it(undisturbed):
     config = load_config(None, undisturbed)
     runs = {record.job_type: record for record in open_tracker(config).runs()}
     assert list(runs) == ["upload", "data_split", "training", "evaluation", "report"]
-    assert runs["training"].config["train"] == to_dict(config.train)
+    assert runs["training"].config["train"] == deciding(config.train)
     assert runs["training"].inputs == ("scenes_split:v0",)
     assert runs["training"].outputs == ("scenes_model:v0",)
     assert runs["evaluation"].summary["images"] > 0
@@ -208,7 +209,7 @@ def test_the_model_keeps_all_that_it_was_trained_with(undisturbed):
     config = load_config(None, undisturbed)
     model = open_tracker(config).get("scenes_model")
     kept = model.json("config.json")
-    assert kept["train"] == to_dict(config.train)
+    assert kept["train"] == deciding(config.train)
     assert (kept["seed"], kept["sightline"]) == (42, sightline.__version__)
     rows = list(csv.DictReader(io.StringIO(model.path("history.csv").read_text())))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]

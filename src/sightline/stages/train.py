@@ -81,7 +81,7 @@ def _decide(config: Config, tracker: Tracker, split: Artifact | str | None, forc
     """`train`, in the first process or the only one."""
     name = dataset_name(config, tracker)
     source = resolve(tracker, split, f"{name}_split")
-    settings = {"train": _deciding(config.train), "seed": config.seed, "weights": _digest(config.train.weights)}
+    settings = {"train": deciding(config.train), "seed": config.seed, "weights": _digest(config.train.weights)}
     folder = tracker.store / "checkpoints" / fingerprint("training", [source], settings)[:16]
     job = Job(source, config.train, config.seed, folder, tracker.store / "cache" if config.train.cache else None)
     work = partial(_train, name=name, job=job, resume=resume)
@@ -113,7 +113,7 @@ def find_lr(config: Config, tracker: Tracker | None = None, *, split: Artifact |
     tracker = tracker or open_tracker(config)
     source = resolve(tracker, split, f"{dataset_name(config, tracker)}_split")
     settings, cache = config.train, tracker.store / "cache" if config.train.cache else None
-    with tracker.run("lr_find", config={"train": _deciding(settings), "seed": config.seed}) as run:
+    with tracker.run("lr_find", config={"train": deciding(settings), "seed": config.seed}) as run:
         run.use(source)
         classes = ClassMap.from_dict(source.json("classes.json"))
         prepared = _prepare(source, classes, settings, config.seed, cache)
@@ -124,7 +124,7 @@ def find_lr(config: Config, tracker: Tracker | None = None, *, split: Artifact |
     return found
 
 
-def _deciding(settings: Train) -> dict[str, Any]:
+def deciding(settings: Train) -> dict[str, Any]:
     """The settings that decide what comes of a training; where decoded images are kept is none of them."""
     return {name: value for name, value in to_dict(settings).items() if name not in ("cache", "cache_gb")}
 
@@ -157,7 +157,7 @@ def _train(run: Run, name: str, job: Job, resume: bool) -> Artifact:
         "sightline": __version__,
         "versions": versions(LIBRARIES),
         "seed": job.seed,
-        "train": _deciding(settings),
+        "train": deciding(settings),
         "split": {"name": source.name, "digest": source.digest},
         "class_weights": prepared.weights,
         **run.summary,
@@ -213,7 +213,7 @@ def _prepare(source: Artifact, classes: ClassMap, settings: Train, seed: int, ca
         "valid_images": len(valid),
         "device": str(learner.dls.device),
         "precision": learner.precision,
-        **({"processes": world().size} if world().several else {}),
+        "processes": world().size,
     }
     return Prepared(learner, metric, weights, told)
 
@@ -231,7 +231,7 @@ def _plan(settings: Train, told: Mapping[str, Any]) -> str:
 
 
 def _processes(told: Mapping[str, Any]) -> str:
-    return f" in {told['processes']} processes" if "processes" in told else ""
+    return f" in {told['processes']} processes" if told["processes"] > 1 else ""
 
 
 def _log(run: Run, epochs: int, row: dict[str, float], images_per_second: float | None) -> None:
