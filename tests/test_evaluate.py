@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 import sightline
 from sightline.classes import ROAD_SCENE
-from sightline.config import load_config, to_dict
+from sightline.config import Train, load_config, to_dict
 from sightline.errors import DataError, StoreError
 from sightline.learning.metrics import interval, iou, mean_image_iou, miou, pixel_accuracy
 from sightline.learning.pixels import read_mask
@@ -201,3 +201,22 @@ def test_a_split_without_a_test_subset_says_so(config, tracker, tmp_path):
 def test_a_model_that_is_not_there_is_told_with_those_that_are(config, tracker):
     with pytest.raises(StoreError, match="scenes_model:v0"):
         sightline.evaluate(config, tracker, model="nothing:v3")
+
+
+def test_a_network_of_the_course_is_measured_with_its_own_loss(tmp_path):
+    from sightline.learning.inference import Predictor
+    from sightline.learning.libraries import vision
+    from sightline.learning.model import save_weights
+    from sightline.learning.pixels import Item
+
+    settings = Train(recipe="course", pretrained=False, image_size=(64, 96))
+    network = vision.create_unet_model(vision.resnet18, len(ROAD_SCENE), settings.image_size, pretrained=False)
+    save_weights(network, tmp_path / "w.safetensors")
+    image, mask = sightline.draw_scene(seed=1, drive=0, frame=0, size=(90, 120))
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    told = {"train": to_dict(settings), "class_weights": None}
+    predictor = Predictor(tmp_path / "w.safetensors", told, ROAD_SCENE, "cpu")
+    target, prediction, loss = predictor.measure(Item(tmp_path / "a.png", tmp_path / "m.png", (90, 120)))
+    assert target.shape == prediction.shape == (90, 120) and 0 < loss < 100
+    assert predictor.seen((90, 120)) == (72, 96)  # the scale it was trained at: what covers 64×96

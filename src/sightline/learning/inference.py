@@ -37,7 +37,8 @@ class Predictor:
         self.classes = classes
         self.device = device_of(device)
         self.model: nn.Module = rebuild(self.settings, len(classes), weights).to(self.device)
-        self.loss = loss_of(self.settings, classes.ignore_index, config["class_weights"]).to(self.device)
+        self.loss = loss_of(self.settings, classes.ignore_index, config["class_weights"])
+        self.loss.to(self.device)  # in place: fastai's losses, unlike torch's, return nothing
 
     def seen(self, size: Size) -> Size:
         """The (height, width) at which the network sees an image of `size`."""
