@@ -64,11 +64,16 @@ def measure(data: Path, label: str) -> dict[str, Any]:
     return walk(overrides)
 
 
-def walk(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Ingest, split, train and evaluate, and what comes of it."""
+def dealt(overrides: Mapping[str, Any]) -> tuple[sightline.Config, sightline.Tracker, sightline.Artifact]:
+    """The settings, their store, and the images in it, ingested and split."""
     config = sightline.load_config(overrides=dict(overrides))
     tracker = sightline.open_tracker(config)
-    split = sightline.split(config, tracker, raw=sightline.ingest(config, tracker))
+    return config, tracker, sightline.split(config, tracker, raw=sightline.ingest(config, tracker))
+
+
+def walk(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Ingest, split, train and evaluate, and what comes of it."""
+    config, tracker, split = dealt(overrides)
     began = time.perf_counter()
     model = sightline.train(config, tracker, split=split, resume=True)
     seconds = time.perf_counter() - began
@@ -85,11 +90,7 @@ def walk(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def seconds_an_epoch(overrides: Mapping[str, Any]) -> float:
     """What one epoch with its validation takes here: that of a training of one epoch, on the same images."""
-    trial = {**overrides, "epochs": 1, "store": f"{overrides['store']}-trial"}
-    began = time.perf_counter()
-    config = sightline.load_config(overrides=trial)
-    tracker = sightline.open_tracker(config)
-    split = sightline.split(config, tracker, raw=sightline.ingest(config, tracker))
+    config, tracker, split = dealt({**overrides, "epochs": 1, "store": f"{overrides['store']}-trial"})
     began = time.perf_counter()
     sightline.train(config, tracker, split=split, force=True)
     return time.perf_counter() - began
