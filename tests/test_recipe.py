@@ -120,9 +120,8 @@ def test_commands_name_the_seed_that_differs():
 
 
 def test_paths_are_named_with_what_they_lead_to_and_from_where(tracker):
-    Walk(made=made(), trained={"train": to_dict(Config())["train"] | {"weights": "/w/first.safetensors"}}).build(
-        tracker
-    )
+    trained = {"train": to_dict(Config())["train"] | {"weights": "/w/first.safetensors"}, "weights_sha256": "f1a5"}
+    Walk(made=made(), trained=trained).build(tracker)
     text = page_of(report(settings(), tracker)).text
     assert (
         "data.data : the images and the masks. Here it was ../photos , seen from the folder that Sightline ran in."
@@ -132,7 +131,7 @@ def test_paths_are_named_with_what_they_lead_to_and_from_where(tracker):
         "split.from : the ready split, which is data_split.csv of town_split:v0 too. Here it was ready.csv , seen"
         in text
     )
-    assert "train.weights : the first weights. Here it was /w/first.safetensors ." in text
+    assert "train.weights : the first weights, sha256 f1a5. Here it was /w/first.safetensors ." in text
     assert "data.classes : the class map; looked for in the folder of the images first. Here it was mine.yaml" in text
 
 

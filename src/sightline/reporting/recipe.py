@@ -78,7 +78,7 @@ def recipe(config: Config, *artifacts: Artifact) -> Recipe:
     return Recipe(
         commands=commands(seeds_of(config, *artifacts), settings["seed"]),
         settings=as_yaml(settings),
-        places=places(settings, artifacts[1].spec),
+        places=places(settings, artifacts[1].spec, artifacts[2].json("config.json").get("weights_sha256", "")),
         software=software(told | {"report": own}),
         sources=tuple(Source(one.spec, one.type, one.digest, len(one.files)) for one in artifacts),
     )
@@ -118,19 +118,24 @@ def commands(seeds: Mapping[str, int], seed: int) -> tuple[str, ...]:
     return tuple(f"sightline {stage}{flags.get(stage, '')}" for stage in (*STAGES, "report"))
 
 
-def places(settings: Mapping[str, Any], split: str) -> tuple[Place, ...]:
+def places(settings: Mapping[str, Any], split: str, weights: str = "") -> tuple[Place, ...]:
     """The settings that name a file or a folder, which another machine has elsewhere.
 
     Args:
         settings: as `settings_of` gives them.
         split: the split artifact, which holds a ready split too.
+        weights: sha256 of the file of first weights, where it is known.
     """
     data = settings["data"]
     found = (
         Place("data.data", "" if data["data"] in SOURCES else data["data"], "the images and the masks"),
         Place("data.classes", data["classes"], "the class map; looked for in the folder of the images first"),
         Place("split.from", settings["split"]["from"], f"the ready split, which is data_split.csv of {split} too"),
-        Place("train.weights", settings["train"].get("weights", ""), "the first weights"),
+        Place(
+            "train.weights",
+            settings["train"].get("weights", ""),
+            f"the first weights{weights and f', sha256 {weights}'}",
+        ),
     )
     return tuple(place for place in found if place.path)
 

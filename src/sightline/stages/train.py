@@ -130,6 +130,7 @@ def deciding(settings: Train) -> dict[str, Any]:
 
 
 def _digest(weights: str) -> str:
+    """sha256 of the file of first weights: the same path may hold others tomorrow; empty where none is given."""
     from sightline.tracking.blobs import hash_file
 
     if not weights:
@@ -160,6 +161,7 @@ def _train(run: Run, name: str, job: Job, resume: bool) -> Artifact:
         "train": deciding(settings),
         "split": {"name": source.name, "digest": source.digest},
         "class_weights": prepared.weights,
+        "weights_sha256": _digest(settings.weights),
         **run.summary,
         **prepared.told,
     }
