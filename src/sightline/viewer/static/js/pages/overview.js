@@ -1,0 +1,128 @@
+/** Overview: the walk as a pipeline, what the data holds, what ingest had to say, and what changed since. */
+import { command, h } from "../dom.js";
+import { getJson } from "../api.js";
+import { count, number, percent } from "../format.js";
+import { joinNames, link } from "../state.js";
+import { bar, duration, list, moment, section, swatch, table, tiles } from "../blocks.js";
+
+export const title = "Overview";
+
+const PAGES = { ingest: "images", split: "split", train: "run", evaluate: "run", report: "report" };
+const STATUS = { finished: "finished", running: "running", failed: "failed", missing: "not yet made" };
+const START = [
+  ["Your own folder of images and masks", "sightline run --data FOLDER"],
+  ["A small synthetic set, to look round", "sightline sample demo && sightline run --data demo"],
+];
+
+export async function show(root, { catalog, data, a }) {
+  if (!data) {
+    root.replaceChildren(nothingYet());
+    return;
+  }
+  const [overview, known] = await Promise.all([
+    getJson("/api/overview", { data, a }), getJson("/api/classes", { data }),
+  ]);
+  root.replaceChildren(h("div", { class: "page-body" },
+    pipeline(overview.stages, catalog.dashboard),
+    section("Data", facts(overview.counts, known), classTable(known, overview.counts.images)),
+    noted(overview), changed(overview.changes)));
+}
+
+function nothingYet() {
+  return h("div", { class: "page-body narrow" },
+    h("div", { class: "empty" },
+      h("h2", {}, "This store is empty"),
+      h("p", {}, "Nothing has been ingested yet. One command walks from a folder of labelled images to a report:"),
+      START.map(([what, text]) => h("div", { class: "start" }, h("p", { class: "muted" }, what), command(text))),
+      h("p", { class: "muted" }, "Then reload this page.")));
+}
+
+function pipeline(stages, dashboard) {
+  const links = [["Metrics and runs", dashboard], ["Artifacts and lineage", `${dashboard}&view=artifacts`]];
+  return h("section", { class: "part" },
+    h("div", { class: "part-head" }, h("h2", {}, "The walk"),
+      h("nav", { class: "outward", "aria-label": "Dashboard" }, dashboard
+        ? links.slice(0, 1).map(([name, href]) => h("a", { href, target: "_blank", rel: "noopener" }, `${name} (trackio)`))
+        : null)),
+    h("ol", { class: "pipeline" }, stages.map(stageBox)));
+}
+
+function stageBox(stage) {
+  const status = stage.spec || stage.status !== "missing" ? stage.status ?? "missing" : "missing";
+  const name = h("h3", {}, stage.stage);
+  const page = PAGES[stage.stage];
+  return h("li", { class: `panel stage is-${status}` },
+    h("div", { class: "stage-head" }, name, h("span", { class: "status" }, STATUS[status] ?? status)),
+    stage.spec
+      ? h("p", { class: "spec" }, page ? h("a", { href: link({ page }) }, stage.spec) : stage.spec)
+      : null,
+    stage.facts ? h("p", { class: "facts" }, stage.facts) : null,
+    stage.spec || status === "failed" ? h("p", { class: "muted when" }, when(stage)) : null,
+    status === "missing" && stage.command ? command(stage.command) : null,
+    stage.digest ? h("p", { class: "digest muted", title: stage.digest }, stage.digest.replace(/^sha256:/, "").slice(0, 12)) : null);
+}
+
+function when(stage) {
+  const took = duration(stage.seconds);
+  return [moment(stage.created), took ? ` · took ${took}` : null];
+}
+
+function facts(counts, { classes, ignored_share: ignored }) {
+  const [size, ...others] = counts.sizes ?? [];
+  return tiles([
+    ["Images", counts.images.toLocaleString()],
+    ["Groups", counts.groups?.toLocaleString(), counts.drives ? `of ${counts.drives.toLocaleString()} drives` : null],
+    ["Classes", classes.length, classes.some((one) => !one.images)
+      ? `${classes.filter((one) => !one.images).length} never seen` : "all seen"],
+    ["Not labelled", percent(ignored ?? 0), "of the pixels"],
+    size ? ["Size", `${size[0]} × ${size[1]}`, others.length ? `and ${others.length} other sizes` : "all images"] : null,
+  ]);
+}
+
+function classTable({ classes }, images) {
+  const largest = Math.max(1e-9, ...classes.map((one) => one.share ?? 0));
+  const rows = classes.map((one) => [
+    h("span", { class: "class-name" }, swatch(one.color),
+      h("a", { href: link({ page: "images", has: joinNames([one.name]) }) }, one.name)),
+    h("span", { class: "measure" }, bar((one.share ?? 0) / largest, one.color), h("span", {}, percent(one.share ?? 0))),
+    h("span", { class: "measure" }, bar(one.images / Math.max(1, images)), h("span", {}, percent(one.images / Math.max(1, images)))),
+    one.images.toLocaleString(),
+  ]);
+  return h("div", { class: "class-table" },
+    table("Classes", ["Class", "#Share of pixels", "#Present in", "#Images"], rows));
+}
+
+function noted({ warnings = [], skipped = [] }) {
+  if (!warnings.length && !skipped.length) {
+    return section("Ingest", h("p", { class: "well" }, "No warnings, and no image was left out."));
+  }
+  return section("Ingest",
+    warnings.length ? list(warnings.map(words), { kind: "warnings" }) : null,
+    skipped.length ? h("div", {}, h("h3", {}, `${skipped.length} left out`), list(skipped.map(words))) : null);
+}
+
+// What a list of the server holds: a text, or a record with the file's name and the reason.
+function words(entry) {
+  if (typeof entry === "string") return entry;
+  const name = entry.File_Name ?? entry.file ?? entry.name;
+  const reason = entry.reason ?? entry.problem ?? entry.text ?? "";
+  return name ? [h("code", {}, name), ` ${reason}`] : reason;
+}
+
+const KINDS = [
+  ["added", "added"], ["removed", "removed"], ["image_changed", "image changed"], ["mask_changed", "mask changed"],
+];
+
+function changed(changes) {
+  if (!changes) return null;
+  const found = KINDS.filter(([key]) => changes[key]?.length);
+  return section(`Changed against ${changes.against}`,
+    found.length === 0 ? h("p", { class: "well" }, "Nothing: the same images with the same masks.") : null,
+    h("div", { class: "columns" }, found.map(([key, what]) =>
+      h("div", {}, h("h3", {}, `${changes[key].length.toLocaleString()} ${what}`),
+        list(changes[key].map((name) => named(key, name)), { most: 6, kind: "names" })))));
+}
+
+function named(key, name) {
+  return key === "removed" ? h("code", {}, name) : h("a", { href: link({ page: "image", image: name }) }, name);
+}
