@@ -283,19 +283,71 @@ def interval(matrices: ArrayLike, groups: Sequence[str], resamples: int, seed: i
         DataError: the counts are not [N, C, C], or there is not one group an image.
         ConfigError: no resamples, or a level that is no share.
     """
+    sums = _by_group(_matrices(matrices, axes=3), groups)
+    return _resampled(sums, lambda weights: _with_mean(_resampled_iou(sums, weights)), resamples, seed, level)
+
+
+def paired_interval(
+    first: ArrayLike, second: ArrayLike, groups: Sequence[str], resamples: int, seed: int, level: float = 0.95
+) -> Interval:
+    """Percentile intervals of the difference, second less first, of mIoU and IoU on the same images.
+
+    As `interval`, but each resample draws the same groups for both: what makes a drive hard is hard for both models,
+    so the difference is known better than either figure. Source: Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, chapter 8 (pairs are drawn as pairs).
+
+    Args:
+        first, second: counts [N, C, C], one matrix an image, the images in the same order.
+        groups: the group of each image; groups without a counted pixel are left out.
+        resamples, seed, level: as for `interval`.
+
+    Returns:
+        The intervals of the differences, -1 to 1, or the reason why there are none: fewer than ten groups. A class
+        gets None where its difference is defined in fewer than 95 % of the resamples.
+
+    Raises:
+        DataError: the counts are not [N, C, C], not as many, or there is not one group an image.
+        ConfigError: no resamples, or a level that is no share.
+    """
+    pair = _matrices(first, axes=3), _matrices(second, axes=3)
+    _same_counts(*pair)
+    sums = _by_group(np.stack(pair, axis=1), groups)
+
+    def differences(weights: Counts) -> Floats:
+        before, after = (_with_mean(_resampled_iou(sums[:, side], weights)) for side in (0, 1))
+        return after - before
+
+    return _resampled(sums, differences, resamples, seed, level)
+
+
+def _resampled(
+    sums: Counts, statistic: Callable[[Counts], Floats], resamples: int, seed: int, level: float
+) -> Interval:
+    """Intervals of a statistic: `sums` is [G, …, C, C], the statistic takes int64[R, G] to float64[R, C + 1]."""
     if resamples < 1 or not 0 < level < 1:
         raise ConfigError(f"An interval takes 1 or more resamples and a level within 0 to 1: {resamples}, {level}.")
-    sums = _by_group(_matrices(matrices, axes=3), groups)
-    found, classes = len(sums), np.shape(matrices)[-1]
+    found, classes = len(sums), sums.shape[-1]
     if found < FEWEST_GROUPS:
         reason = (
             f"{found} group{'' if found == 1 else 's'} with labelled pixels: resampling needs at least "
             f"{FEWEST_GROUPS}, for fewer give intervals that are too short to be believed"
         )
         return Interval(None, (None,) * classes, reason, level, resamples, found)
-    drawn = np.concatenate([_resampled_iou(sums, weights) for weights in _weights(found, resamples, seed)])
-    per_class = tuple(_percentiles(drawn[:, index], level) for index in range(classes))
-    return Interval(_percentiles(_mean(drawn), level), per_class, "", level, resamples, found)
+    drawn = np.concatenate([statistic(weights) for weights in _weights(found, resamples, seed)])
+    bounds = [_percentiles(drawn[:, index], level) for index in range(classes + 1)]
+    return Interval(bounds[-1], tuple(bounds[:-1]), "", level, resamples, found)
+
+
+def _with_mean(per_class: Floats) -> Floats:
+    """float64[R, C] with the mean of each row's defined values as one more column."""
+    return np.column_stack([per_class, _mean(per_class)])
+
+
+def _same_counts(first: Counts, second: Counts) -> None:
+    if first.shape != second.shape:
+        raise DataError(
+            f"The confusion matrices differ in shape: {first.shape} and {second.shape}. Give the same images."
+        )
 
 
 def _weights(groups: int, resamples: int, seed: int) -> Iterator[Counts]:
@@ -324,14 +376,14 @@ def _percentiles(values: Floats, level: float) -> Bounds | None:
 
 
 def _by_group(matrices: Counts, groups: Sequence[str]) -> Counts:
-    """The summed matrices of the groups that hold a counted pixel, [G, C, C], in the order of their names."""
+    """The summed matrices of the groups that hold a counted pixel, [G, …, C, C], in the order of their names."""
     if len(groups) != len(matrices):
         raise DataError(f"There are {len(matrices)} confusion matrices but {len(groups)} groups. Give one each.")
     names = sorted(set(groups))
     place = {name: index for index, name in enumerate(names)}
     sums = np.zeros((len(names), *matrices.shape[1:]), np.int64)
     np.add.at(sums, np.array([place[name] for name in groups], np.intp), matrices)
-    return sums[sums.any(axis=(1, 2))]
+    return sums[sums.any(axis=tuple(range(1, sums.ndim)))]
 
 
 def _ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
