@@ -1,5 +1,6 @@
 /** The building blocks of a page of text and numbers: sections, tiles, bars, tables, lists, times. */
 import { h } from "./dom.js";
+import { tint } from "./tint.js";
 
 /** A part of a page under its own heading. */
 export function section(title, ...children) {
@@ -13,20 +14,16 @@ export function tiles(entries) {
       detail ? h("dd", { class: "detail muted" }, detail) : null)));
 }
 
-/** A bar of a share of 0 to 1, for the eye: its number stands beside it. */
-export function bar(share, color) {
+/** A bar of a share of 0 to 1, in the colour of a class where one is told; for the eye, its number stands beside it. */
+export function bar(share, index) {
   const filled = h("span", { class: "bar-filled" });
   filled.style.width = `${Math.min(100, Math.max(0, 100 * (share ?? 0)))}%`;
-  if (color) filled.style.background = color;
+  if (index !== undefined) tint(filled, index);
   return h("span", { class: "bar", "aria-hidden": "true" }, filled);
 }
 
-/** A square in a class's colour. */
-export function swatch(color) {
-  const square = h("span", { class: "swatch", "aria-hidden": "true" });
-  square.style.background = color;
-  return square;
-}
+/** A square in the colour of the class with this index. */
+export const swatch = (index) => tint(h("span", { class: "dot", "aria-hidden": "true" }), index);
 
 /** A table in a box that scrolls sideways. `columns`: names, a name that begins with `#` is of numbers. */
 export function table(caption, columns, rows) {

@@ -31,7 +31,7 @@ function axis(given = {}, { quiet, line }) {
     automargin: true, fixedrange: true, zeroline: false, ...given,
     gridcolor: line, linecolor: line, zerolinecolor: line,
     tickfont: { ...given.tickfont, color: quiet },
-    ...(title ? { title: { ...title, font: { ...title.font, color: quiet, size: 12 } } } : {}),
+    ...(title ? { title: { standoff: 8, ...title, font: { ...title.font, color: quiet, size: 12 } } } : {}),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Classes: which stand together, where in the picture each stands, and how much of an image each takes. */
 import { h } from "../dom.js";
-import { getJson } from "../api.js";
+import { classes } from "../colors.js";
 import { percent } from "../format.js";
 import { joinNames, link, onChange, param, set } from "../state.js";
 import { chart, clear } from "../charts.js";
@@ -11,9 +11,9 @@ export const title = "Classes";
 export const updates = true;
 
 export async function show(root, { data, a }) {
-  const { classes } = await getJson("/api/classes", { data });
   const chosen = h("div", { class: "chosen" });
-  const tiles = classes.map((one) => heatTile(one, data, () => set({ class: String(one.index) }, { replace: true })));
+  const all = classes();
+  const tiles = all.map((one) => heatTile(one, data, () => set({ class: String(one.index) }, { replace: true })));
   root.replaceChildren(h("div", { class: "page-body" },
     section("Where each class stands",
       h("p", { class: "muted" }, "Share of the images that show the class at each place. Choose one to look closer."),
@@ -23,23 +23,23 @@ export async function show(root, { data, a }) {
         title: "Images that show both", note: "A click shows those images.", query: { data, a }, height: 420,
         label: "Heat map: in how many images each two classes occur together.",
       }))));
-  const choose = () => pick(chosen, tiles, classes, { data, a });
+  const choose = () => pick(chosen, tiles, all, { data, a });
   choose();
   const stop = onChange(choose);
   return () => { stop?.(); clear(root); };
 }
 
 // The class looked at closely: the one of the address, or the first that occurs at all.
-function pick(chosen, tiles, classes, { data, a }) {
+function pick(chosen, tiles, all, { data, a }) {
   const asked = Number(param("class") ?? NaN);
-  const one = classes.find(({ index }) => index === asked) ?? classes.find(({ images }) => images) ?? classes[0];
+  const one = all.find(({ index }) => index === asked) ?? all.find(({ images }) => images) ?? all[0];
   if (!one || chosen.dataset.class === String(one.index)) return;
   chosen.dataset.class = String(one.index);
-  tiles.forEach((tile, place) => tile.setAttribute("aria-pressed", String(classes[place] === one)));
+  tiles.forEach((tile, place) => tile.setAttribute("aria-pressed", String(all[place] === one)));
   clear(chosen);
   const query = { data, a, class: one.index };
   chosen.replaceChildren(
-    h("h3", { class: "class-name" }, swatch(one.color), h("span", {}, one.name),
+    h("h3", { class: "class-name" }, swatch(one.index), h("span", {}, one.name),
       h("span", { class: "muted" }, `${one.images.toLocaleString()} images, ${percent(one.share ?? 0)} of the pixels`),
       h("a", { href: link({ page: "images", has: joinNames([one.name]) }) }, "Show the images")),
     h("div", { class: "columns" },

@@ -14,7 +14,7 @@ import { noRun } from "./run.js";
 export const title = "Compare";
 export const updates = true;
 
-export async function show(root, { catalog, classes, data, a, b }) {
+export async function show(root, { catalog, data, a, b }) {
   if (!a || !b || a === b) {
     root.replaceChildren(a ? choice(catalog, a) : noRun());
     return undefined;
@@ -29,7 +29,7 @@ export async function show(root, { catalog, classes, data, a, b }) {
       chart("difference", { title: "Difference with its interval", query: { data, a, b }, height: 320,
         note: "A click on a class shows its images, those that changed most first.",
         label: "Difference of the IoU of each class between B and A, with its interval." }),
-      metricTable(found.metrics, classes)),
+      metricTable(found.metrics)),
     section("Settings that differ", settings(found.config))));
   view.start();
   return () => { view.stop(); release(root); clear(root); };
@@ -41,7 +41,7 @@ function choice(catalog, a) {
   return h("div", { class: "page-body narrow" }, h("div", { class: "empty" },
     h("h2", {}, "Compare with which run?"),
     others.length
-      ? h("ul", { class: "choices" }, others.map((one) => h("li", {},
+      ? h("ul", { class: "run-choices" }, others.map((one) => h("li", {},
         h("a", { class: "panel", href: link({ b: one.spec }) }, h("strong", {}, one.spec),
           h("span", { class: "muted" }, `${one.model ?? ""} on ${count(one.images, "image")} of ${one.subset}`),
           h("span", { class: "number" }, `mIoU ${iou(one.miou)}`)))))
@@ -74,10 +74,9 @@ function interval(metric) {
   return `${signed(metric.low)} to ${signed(metric.high)}${sure ? "" : ", may be nothing"}`;
 }
 
-function metricTable(metrics, classes = []) {
-  const color = Object.fromEntries(classes.map((one) => [one.name, one.color]));
+function metricTable(metrics) {
   const rows = metrics.map((one) => [
-    h("span", { class: "class-name" }, color[one.name] ? swatch(one.color ?? color[one.name]) : null, one.name),
+    h("span", { class: "class-name" }, one.class === null || one.class === undefined ? null : swatch(one.class), one.name),
     iou(one.a), iou(one.b),
     h("span", { class: one.low > 0 ? "good" : one.high < 0 ? "bad" : "" }, signed(one.difference)), interval(one),
   ]);
@@ -140,7 +139,7 @@ function fourPanes(found, { data, a, b }) {
   let stops = [];
   return {
     element: names.length ? h("section", { class: "part four", tabindex: "-1" }, tools, body) : null,
-    start() { if (names.length) { update(); stops = [onChange(update), bind({ b: () => view?.blink() }, { label: "Compare" })]; } },
+    start() { if (names.length) { update(); stops = [onChange(update), bind({ b: () => view?.blink() })]; } },
     stop() { for (const stop of stops) stop?.(); end(); },
   };
 }

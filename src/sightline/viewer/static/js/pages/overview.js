@@ -1,12 +1,15 @@
 /** Overview: the walk as a pipeline, what the data holds, what ingest had to say, and what changed since. */
 import { command, h } from "../dom.js";
 import { getJson } from "../api.js";
+import { classes, facts as known } from "../colors.js";
 import { count, number, percent } from "../format.js";
 import { joinNames, link } from "../state.js";
+import { dashboard, lineage, outward } from "../outward.js";
 import { bar, duration, list, moment, section, swatch, table, tiles } from "../blocks.js";
 
 export const title = "Overview";
 
+const DASHBOARD = { metrics: "Metrics", runs: "Runs", artifacts: "Artifacts" };
 const PAGES = { ingest: "images", split: "split", train: "run", evaluate: "run", report: "report" };
 const STATUS = { finished: "finished", running: "running", failed: "failed", missing: "not yet made" };
 const START = [
@@ -19,12 +22,10 @@ export async function show(root, { catalog, data, a }) {
     root.replaceChildren(nothingYet());
     return;
   }
-  const [overview, known] = await Promise.all([
-    getJson("/api/overview", { data, a }), getJson("/api/classes", { data }),
-  ]);
+  const overview = await getJson("/api/overview", { data, a });
   root.replaceChildren(h("div", { class: "page-body" },
-    pipeline(overview.stages, catalog.dashboard),
-    section("Data", facts(overview.counts, known), classTable(known, overview.counts.images)),
+    pipeline(overview.stages, catalog),
+    section("Data", facts(overview.counts, known()), classTable(classes(), overview.counts.images)),
     noted(overview), changed(overview.changes)));
 }
 
@@ -37,29 +38,26 @@ function nothingYet() {
       h("p", { class: "muted" }, "Then reload this page.")));
 }
 
-function pipeline(stages, dashboard) {
-  const links = [["Metrics and runs", dashboard], ["Artifacts and lineage", `${dashboard}&view=artifacts`]];
+function pipeline(stages, catalog) {
+  const parts = Object.entries(DASHBOARD).map(([place, name]) => [name, () => dashboard(catalog, place)]);
   return h("section", { class: "part" },
-    h("div", { class: "part-head" }, h("h2", {}, "The walk"),
-      h("nav", { class: "outward", "aria-label": "Dashboard" }, dashboard
-        ? links.slice(0, 1).map(([name, href]) => h("a", { href, target: "_blank", rel: "noopener" }, `${name} (trackio)`))
-        : null)),
-    h("ol", { class: "pipeline" }, stages.map(stageBox)));
+    h("div", { class: "part-head" }, h("h2", {}, "The walk"), outward(catalog, parts)),
+    h("ol", { class: "pipeline" }, stages.map((stage) => stageBox(stage, catalog))));
 }
 
-function stageBox(stage) {
-  const status = stage.spec || stage.status !== "missing" ? stage.status ?? "missing" : "missing";
-  const name = h("h3", {}, stage.stage);
-  const page = PAGES[stage.stage];
+function stageBox(stage, catalog) {
+  const { spec, status = "missing", facts: words, command: text } = stage;
   return h("li", { class: `panel stage is-${status}` },
-    h("div", { class: "stage-head" }, name, h("span", { class: "status" }, STATUS[status] ?? status)),
-    stage.spec
-      ? h("p", { class: "spec" }, page ? h("a", { href: link({ page }) }, stage.spec) : stage.spec)
-      : null,
-    stage.facts ? h("p", { class: "facts" }, stage.facts) : null,
-    stage.spec || status === "failed" ? h("p", { class: "muted when" }, when(stage)) : null,
-    status === "missing" && stage.command ? command(stage.command) : null,
-    stage.digest ? h("p", { class: "digest muted", title: stage.digest }, stage.digest.replace(/^sha256:/, "").slice(0, 12)) : null);
+    h("div", { class: "stage-head" }, h("h3", {}, stage.stage), h("span", { class: "status" }, STATUS[status] ?? status)),
+    spec ? h("p", { class: "spec" }, h("a", { href: link({ page: PAGES[stage.stage] }) }, spec)) : null,
+    words ? h("p", {}, words) : null,
+    spec || stage.created ? h("p", { class: "muted when" }, when(stage)) : null,
+    status !== "finished" && status !== "running" && text ? command(text) : null,
+    spec ? h("p", { class: "digest muted" }, digest(stage), outward(catalog, [["lineage", () => lineage(catalog, spec)]])) : null);
+}
+
+function digest({ digest: whole }) {
+  return whole ? h("span", { title: whole }, whole.replace(/^sha256:/, "").slice(0, 12)) : null;
 }
 
 function when(stage) {
@@ -67,24 +65,24 @@ function when(stage) {
   return [moment(stage.created), took ? ` · took ${took}` : null];
 }
 
-function facts(counts, { classes, ignored_share: ignored }) {
+function facts(counts, { classes: all, ignored_share: ignored }) {
   const [size, ...others] = counts.sizes ?? [];
   return tiles([
     ["Images", counts.images.toLocaleString()],
     ["Groups", counts.groups?.toLocaleString(), counts.drives ? `of ${counts.drives.toLocaleString()} drives` : null],
-    ["Classes", classes.length, classes.some((one) => !one.images)
-      ? `${classes.filter((one) => !one.images).length} never seen` : "all seen"],
+    ["Classes", all.length, all.some((one) => !one.images)
+      ? `${all.filter((one) => !one.images).length} never seen` : "all seen"],
     ["Not labelled", percent(ignored ?? 0), "of the pixels"],
-    size ? ["Size", `${size[0]} × ${size[1]}`, others.length ? `and ${others.length} other sizes` : "all images"] : null,
+    size ? ["Size", `${size[0]} × ${size[1]}`, others.length ? `and ${count(others.length, "other size")}` : "all images"] : null,
   ]);
 }
 
-function classTable({ classes }, images) {
-  const largest = Math.max(1e-9, ...classes.map((one) => one.share ?? 0));
-  const rows = classes.map((one) => [
-    h("span", { class: "class-name" }, swatch(one.color),
+function classTable(all, images) {
+  const largest = Math.max(1e-9, ...all.map((one) => one.share ?? 0));
+  const rows = all.map((one) => [
+    h("span", { class: "class-name" }, swatch(one.index),
       h("a", { href: link({ page: "images", has: joinNames([one.name]) }) }, one.name)),
-    h("span", { class: "measure" }, bar((one.share ?? 0) / largest, one.color), h("span", {}, percent(one.share ?? 0))),
+    h("span", { class: "measure" }, bar((one.share ?? 0) / largest, one.index), h("span", {}, percent(one.share ?? 0))),
     h("span", { class: "measure" }, bar(one.images / Math.max(1, images)), h("span", {}, percent(one.images / Math.max(1, images)))),
     one.images.toLocaleString(),
   ]);

@@ -2,7 +2,7 @@
 import { announce, command, h, refill } from "../dom.js";
 import { ApiError, getJson, postJson, url } from "../api.js";
 import { bytes, count } from "../format.js";
-import { all, filters, link, onChange, text } from "../state.js";
+import { all, filterKeys, filters, link, onChange, text } from "../state.js";
 import { fill } from "../loading.js";
 import { noRun } from "./run.js";
 
@@ -14,13 +14,13 @@ export async function show(root, { data, a, b }) {
   const frame = h("div", { class: "report-frame" });
   const selection = h("div", { class: "panel selection" });
   root.replaceChildren(h("div", { class: "page-body report" }, selection, a ? frame : noRun()));
-  const count_ = () => fill(selection, (signal) => chosen({ data, a, b }, signal), (images) => tools(images, { data, a, b }, frame));
-  count_();
+  const recount = () => fill(selection, (signal) => chosen({ data, a, b }, signal), (images) => tools(images, { data, a, b }, frame));
+  recount();
   if (a) fill(frame, (signal) => ready(url("/report", { a }), signal), (address) => framed(address, `Report of ${a}`));
-  return onChange((keys) => { if ([...keys].some((key) => FILTERS.has(key))) count_(); });
+  return onChange((keys) => { if ([...keys].some((key) => FILTERS.has(key))) recount(); });
 }
 
-const FILTERS = new Set(["has", "lacks", "split", "group", "share", "bright", "iou", "name", "flag", "where", "cell"]);
+const FILTERS = new Set(filterKeys);
 
 const query = () => text(new URLSearchParams(filters()));
 

@@ -4,6 +4,7 @@ import { getJson } from "../api.js";
 import { iou, number } from "../format.js";
 import { guarded, joinNames, link } from "../state.js";
 import { chart, clear } from "../charts.js";
+import { dashboard, lineage, outward } from "../outward.js";
 import { section, swatch, table, tiles } from "../blocks.js";
 
 export const title = "Run";
@@ -45,13 +46,10 @@ export function noRun() {
 
 function heading(run, catalog) {
   const known = catalog.evaluations?.find((one) => one.spec === run.spec) ?? {};
-  const names = [["evaluation", run.evaluation_run ?? known.evaluation_run], ["training", run.training_run ?? known.training_run]];
   return h("div", { class: "part-head" },
     h("p", { class: "lead" }, h("strong", {}, run.spec), run.model ? [": model ", h("strong", {}, run.model)] : null,
       run.subset ?? known.subset ? ` on ${(run.images ?? known.images)?.toLocaleString()} images of ${run.subset ?? known.subset}` : null),
-    h("nav", { class: "outward", "aria-label": "Dashboard" },
-      catalog.dashboard ? h("a", { href: catalog.dashboard, target: "_blank", rel: "noopener",
-        title: names.filter(([, name]) => name).map(([what, name]) => `${what} run ${name}`).join(", ") }, "Metrics (trackio)") : null));
+    outward(catalog, [["Metrics", () => dashboard(catalog, "metrics")], ["Lineage", () => lineage(catalog, run.spec)]]));
 }
 
 function scores({ summary = {}, miou }) {
@@ -67,8 +65,8 @@ function scores({ summary = {}, miou }) {
 }
 
 function classTable({ classes = [] }) {
-  const rows = classes.map((one, place) => [
-    h("span", { class: "class-name" }, one.color ? swatch(one.color) : null,
+  const rows = classes.map((one) => [
+    h("span", { class: "class-name" }, swatch(one.index),
       h("a", { href: link({ page: "images", has: joinNames([one.name]), sort: `${one.name}_iou`, desc: null }) }, one.name)),
     iou(one.iou), one.low === null || one.low === undefined ? "–" : `${iou(one.low)} to ${iou(one.high)}`, iou(one.baseline),
   ]);

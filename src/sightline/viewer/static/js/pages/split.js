@@ -77,7 +77,7 @@ function pairBox({ kind, left, right, bits, frames }, data) {
     : `near-duplicates, ${bits} of 64 bits apart`;
   return h("figure", { class: "panel pair" },
     h("div", { class: "pair-images" }, [left, right].map((side) => h("div", {},
-      picture({ ...side, data }), h("span", { class: `chip subset is-${side.Stage}` }, side.Stage)))),
+      picture({ ...side, data }), h("span", { class: `subset is-${side.Stage}` }, side.Stage)))),
     h("figcaption", { class: "muted" }, apart));
 }
 
@@ -108,7 +108,7 @@ function byDrive(rows) {
 function groupRow({ group, subset, images }, most) {
   return h("li", {},
     h("a", { href: link({ page: "images", group: joinNames([group]) }) }, group),
-    h("span", { class: `chip subset is-${subset ?? "none"}` }, subset ?? "left out"),
+    h("span", { class: `subset is-${subset ?? "none"}` }, subset ?? "left out"),
     bar(images / most), h("span", { class: "number" }, images.toLocaleString()));
 }
 
