@@ -2,6 +2,9 @@
 
 export const filterKeys = ["has", "lacks", "split", "group", "share", "bright", "iou", "name", "flag", "where", "cell"];
 
+/** Another choice or order of images makes the place in it (`at`) void. */
+export const orderKeys = [...filterKeys, "sort", "desc", "data"];
+
 /** What says only how classes are painted: a change of it asks the server nothing and builds no page anew. */
 export const paintKeys = ["off", "alpha", "colors"];
 
@@ -76,6 +79,7 @@ function changed(patch) {
   const moves = "page" in patch && (patch.page ?? "overview") !== page();
   const next = new URLSearchParams();
   for (const [key, value] of current) if (!moves || lasting.has(key)) next.append(key, value);
+  if (Object.keys(patch).some((key) => orderKeys.includes(key))) next.delete("at");
   for (const [key, value] of Object.entries(patch)) {
     next.delete(key);
     for (const each of [value].flat()) if (each !== null && each !== undefined && each !== "") next.append(key, each);
