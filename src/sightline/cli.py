@@ -318,6 +318,33 @@ def artifacts(
         say(f"No artifacts in {config.store} yet. `sightline run` makes some.")
 
 
+@app.command(epilog="Try: sightline flags data:v0 --csv to-repair.csv")
+@with_settings(names=(*STORE, "data", "name"))
+def flags(
+    config: Config,
+    dataset: Annotated[str, typer.Argument(help="The dataset, NAME:VERSION; the latest when left out.")] = "",
+    csv: Annotated[str, typer.Option(metavar="FILE", help="Write them as CSV, for the people who relabel.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the images that were flagged in the viewer: wrong labels, duplicates, interesting ones."""
+    from sightline.marks import Flags
+    from sightline.stages.stage import dataset_name
+
+    tracker = _tracker(config)
+    raw = tracker.get(dataset or dataset_name(config, tracker))
+    found = Flags(tracker.store, raw)
+    if csv:
+        typer.echo(found.write_csv(Path(csv)))
+    elif as_json:
+        _print_json([one.to_dict() for one in found.all()])
+    elif listed := found.all():
+        from sightline.terminal import render_flags
+
+        print_parts(render_flags(listed))
+    else:
+        say(f"No image of {raw.spec} is flagged. `sightline ui` is where images are looked at and flagged.")
+
+
 @app.command(epilog="Try: sightline ui --port 8000")
 @with_settings(names=("store", "project"))
 def ui(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    from sightline.marks import Flag
     from sightline.stages.train import FoundRate
     from sightline.tracking import Artifact, RunRecord
 
@@ -110,6 +111,16 @@ def render_rates(found: FoundRate) -> RenderableType:
     for rate, loss in found.steps[::8]:
         grid.add_row(f"{rate:.1e}", f"{loss:.3f}")
     return Group(grid, _text(f"Suggested: --lr {found.suggested:.1e} (the valley of the curve)"))
+
+
+def render_flags(flags: Sequence[Flag]) -> RichTable:
+    """The flags of a dataset's images as a rich table."""
+    grid = _grid()
+    for title in ("Image", "Flag", "Note", "Since"):
+        grid.add_column(title, overflow="fold")
+    for one in flags:
+        grid.add_row(*map(_text, (one.file_name, one.flag, one.note, one.when[:16].replace("T", " "))))
+    return grid
 
 
 def render_runs(runs: Sequence[RunRecord]) -> RichTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,11 +15,12 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
+from sightline.changes import changes_since, describe
 from sightline.classes import ClassMap
 from sightline.config import Config, to_dict
 from sightline.console import progress, say, track
 from sightline.dataset import Dataset, PairError, Problem, Sample, duplicates, pair, read_pair, summarize
-from sightline.errors import ConfigError, DataError
+from sightline.errors import ConfigError, DataError, StoreError
 from sightline.layouts import Layout, choose
 from sightline.masks import Mask, pixel_counts
 from sightline.pool import spread
@@ -81,7 +83,24 @@ def ingest(config: Config, tracker: Tracker | None = None, *, force: bool = Fals
         "listing": _listing(dataset, problems),
     }
     work = partial(_ingest, name=name, dataset=dataset, problems=problems, settings=settings, workers=config.workers)
-    return tracked(tracker, "upload", [], settings, work, force=force)
+    before = _latest(tracker, name)
+    artifact = tracked(tracker, "upload", [], settings, work, force=force)
+    _tell_changes(tracker, before, artifact)
+    return artifact
+
+
+def _latest(tracker: Tracker, name: str) -> Artifact | None:
+    """The dataset as it was ingested last; None before the first time."""
+    with contextlib.suppress(StoreError):
+        return tracker.get(name)
+    return None
+
+
+def _tell_changes(tracker: Tracker, before: Artifact | None, after: Artifact) -> None:
+    """Say what a repaired folder changed. It is kept nowhere: the artifact is the same whatever came before it."""
+    if before and before.type == after.type and before.digest != after.digest:
+        for line in describe(changes_since(tracker, before, after)):
+            say(f"  {line}")
 
 
 def eda_schema(classes: ClassMap) -> pa.Schema:
