@@ -37,8 +37,14 @@ export function set(patch, { replace = false } = {}) {
 }
 
 /** Follow an address of this app, such as one that `link` gave. */
-export function follow(href) {
-  go(new URL(href, location.href).searchParams, false);
+export function follow(href, { replace = false } = {}) {
+  go(new URL(href, location.href).searchParams, replace);
+}
+
+/** Return to where one came from; to `patch` where this page was the first. */
+export function back(patch) {
+  if (history.state?.depth) history.back();
+  else set(patch);
 }
 
 /** `fn(keys)` is called after each change with the set of parameters that differ. Returns what ends it. */
@@ -95,7 +101,7 @@ function go(next, replace) {
     late ??= setTimeout(write, 120);  // browsers refuse many of these in a row, as a moving slider would make
   } else {
     write();
-    history.pushState(null, "", `/?${text(next)}`);
+    history.pushState({ depth: (history.state?.depth ?? 0) + 1 }, "", `/?${text(next)}`);
   }
   arrive(next);
 }
@@ -105,7 +111,7 @@ function write() {
   if (late === null) return;
   clearTimeout(late);
   late = null;
-  history.replaceState(null, "", `/?${text(current)}`);
+  history.replaceState(history.state, "", `/?${text(current)}`);
 }
 
 function arrive(next) {
@@ -130,5 +136,5 @@ addEventListener("click", (event) => {
   const url = new URL(anchor.href);
   if (url.origin !== location.origin || url.pathname !== "/" || url.hash) return;
   event.preventDefault();
-  follow(anchor.href);
+  follow(anchor.href, { replace: anchor.dataset.replace !== undefined });
 });
