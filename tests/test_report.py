@@ -507,6 +507,13 @@ def test_without_targets_and_context_it_says_how_to_set_them(tracker):
     assert "cost_of_errors: what an error costs" in text
 
 
+@pytest.mark.parametrize("task", ["Seven classes, a class for every pixel.", "Seven classes, a class for every pixel "])
+def test_the_task_reads_well_whether_it_ends_in_a_full_stop_or_not(tracker, task):
+    Walk().build(tracker)
+    page = page_of(report(settings(problem={"task": task}), tracker))
+    assert "The task is Seven classes, a class for every pixel: each pixel gets" in page.text
+
+
 def test_a_class_that_the_subset_does_not_show_is_not_called_missed(tracker):
     walk = Walk(classes=ClassMap((*ROAD_SCENE.names, "tram")))
     walk.predict = lambda mask, shift: np.where(mask == 255, 0, np.where(np.arange(len(mask))[:, None] < 3, 7, mask))

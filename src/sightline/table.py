@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,15 +66,16 @@ class Table:
         return path
 
     @classmethod
-    def read(cls, path: Path) -> Table:
-        """Read Parquet that `write` wrote, or any other.
+    def read(cls, path: Path, columns: Sequence[str] | None = None) -> Table:
+        """Read Parquet that `write` wrote, or any other; all of its columns, or those named that it has.
 
         Raises:
             DataError: the file is missing or is no Parquet.
         """
         try:
             with pq.ParquetFile(path) as file:  # `pq.read_table` would import pandas first
-                data = file.read()
+                data = file.read(columns)
+                data = data if columns is None else data.select([one for one in columns if one in data.column_names])
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"The table {path} cannot be read: {error}") from None
         stored = (data.schema.metadata or {}).get(CLASSES_KEY)

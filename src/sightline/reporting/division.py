@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sightline.reporting.material import Material
+from sightline.reporting.material import Divided
 from sightline.reporting.wording import listed, number
 
 SUBSETS = ("train", "valid", "test")
@@ -92,7 +92,7 @@ class SplitFacts:
     warnings: tuple[str, ...]
 
 
-def split_facts(material: Material) -> SplitFacts:
+def split_facts(material: Divided) -> SplitFacts:
     """Read them off `split.json` and the comparison of class shares."""
     division = material.division
     dropped = sorted((one["File_Name"], one["Group"], one["reason"]) for one in division["dropped"])
@@ -134,7 +134,7 @@ def _subsets(subsets: Mapping[str, Mapping[str, int]]) -> tuple[Subset, ...]:
     )
 
 
-def _spreads(material: Material) -> tuple[ClassSpread, ...]:
+def _spreads(material: Divided) -> tuple[ClassSpread, ...]:
     rows = {row["Class"]: row for row in material.shares.to_dict("records")}
     return tuple(
         ClassSpread(name, color, {subset: _share(rows.get(name, {}), subset) for subset in ("all", *SUBSETS)})

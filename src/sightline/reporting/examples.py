@@ -63,8 +63,11 @@ class Examples:
 
 
 def choose_samples(material: Material, most: int = SAMPLES) -> tuple[Sample, ...]:
-    """Images of the train subset that show every class large and several groups; the same ones every time."""
-    rows = material.rows[material.rows["Stage"] == "train"]
+    """Images of the train subset that show every class large and several groups; the same ones every time.
+
+    Of a selection, images of any subset.
+    """
+    rows = material.rows if material.selection else material.rows[material.rows["Stage"] == "train"]
     rows = (rows if len(rows) else material.rows).reset_index(drop=True)
     shares = np.stack([rows[f"{name}_share"].to_numpy(np.float64) for name in material.classes.names], axis=1)
     size = shares / np.maximum(shares.max(axis=0, initial=0), 1e-12)

@@ -36,6 +36,7 @@ class Facts:
     looks_text: str
     examples: Examples
     recipe: Recipe
+    selection: str = ""
 
 
 def gather(material: Material, config: Config, name: str, looks: int) -> Facts:
@@ -67,4 +68,5 @@ def gather(material: Material, config: Config, name: str, looks: int) -> Facts:
         looks_text=looks_text(looks),
         examples=choose_examples(material, config.report.examples),
         recipe=recipe(config, *material.artifacts),
+        selection=material.selection,
     )

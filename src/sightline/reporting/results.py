@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.config import Problem
-from sightline.reporting.material import Material
+from sightline.reporting.material import Measured
 from sightline.reporting.wording import SUBSETS, number
 
 MET, MISSED, UNMEASURED = "met", "not met", "not measured"
@@ -111,7 +111,7 @@ def judge(value: float | None, target: float | None) -> str:
     return MET if value >= target else MISSED
 
 
-def results(material: Material, problem: Problem) -> Results:
+def results(material: Measured, problem: Problem) -> Results:
     """What was measured, against the targets of `sightline.yaml`."""
     summary, spread = material.summary, material.summary["interval"]
     baseline = summary["baseline"]
@@ -170,7 +170,7 @@ def _mean(summary: Mapping[str, Any], problem: Problem) -> Score:
     )
 
 
-def _class(material: Material, problem: Problem, index: int) -> Score:
+def _class(material: Measured, problem: Problem, index: int) -> Score:
     name, summary, counts = material.classes.names[index], material.summary, material.confusion
     value, target = number(summary["final_iou"].get(name)), problem.target_iou.get(name)
     pixels, given, hits = (int(part) for part in (counts[index].sum(), counts[:, index].sum(), counts[index, index]))

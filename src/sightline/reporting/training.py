@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sightline.reporting.material import Material
+from sightline.reporting.material import Measured
 from sightline.reporting.wording import count, number
 
 Curve = tuple[float | None, ...]
@@ -50,7 +50,7 @@ class TrainingFacts:
         return len(self.epochs) > 1 and self.best_epoch == self.epochs[-1]
 
 
-def training_facts(material: Material) -> TrainingFacts:
+def training_facts(material: Measured) -> TrainingFacts:
     """Read them off the model's `config.json` and `history.csv`."""
     recipe, classes = material.recipe, material.classes
     return TrainingFacts(
@@ -69,7 +69,7 @@ def training_facts(material: Material) -> TrainingFacts:
     )
 
 
-def _curve(material: Material, column: str) -> Curve:
+def _curve(material: Measured, column: str) -> Curve:
     if column not in material.history:
         return (None,) * len(material.history)
     return tuple(number(value) for value in material.history[column])

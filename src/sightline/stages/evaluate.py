@@ -86,7 +86,7 @@ def _evaluate(
     classes = ClassMap.from_dict(network.json("classes.json"))
     rows = _predict_all(run, network, source, settings.subset, classes, device)
     matrices = np.array([row["confusion"] for row in rows], np.int64).reshape(-1, len(classes), len(classes))
-    summary = _summary(rows, matrices, classes, settings, seed)
+    summary = summary_of(rows, matrices, classes, settings, seed)
     summary["baseline"] = _baseline(source, matrices, classes)
     run.summary = _flat(summary)
     files: dict[str, StoredFile | Path] = {row["Prediction"]: row.pop("stored") for row in rows}
@@ -137,10 +137,17 @@ def _row(row: Mapping[str, Any], counts: NDArray[np.int64], loss: float, classes
     }
 
 
-def _summary(
+def summary_of(
     rows: Sequence[Row], matrices: NDArray[np.int64], classes: ClassMap, settings: Evaluate, seed: int
 ) -> dict[str, Any]:
-    """The numbers of the whole subset; every one can be had again from the prediction table."""
+    """The numbers of a set of images; every one can be had again from the prediction table.
+
+    Args:
+        rows: of the prediction table, one an image: `Group` and `loss`.
+        matrices: int64[N, C, C], their confusion matrices.
+        classes: the class map.
+        settings, seed: of the intervals.
+    """
     total, groups = matrices.sum(axis=0), [row["Group"] for row in rows]
     bounds = interval(matrices, groups, settings.resamples, seed)
     return {
@@ -158,7 +165,11 @@ def _summary(
 
 def _baseline(source: Artifact, matrices: NDArray[np.int64], classes: ClassMap) -> dict[str, Any]:
     """What always answering the most frequent class of the train subset would score on the same images."""
-    best = majority(train_pixels(source, classes))
+    return baseline_of(matrices, majority(train_pixels(source, classes)), classes)
+
+
+def baseline_of(matrices: NDArray[np.int64], best: int, classes: ClassMap) -> dict[str, Any]:
+    """What always answering the class `best` would score on the images of these matrices, int64[N, C, C]."""
     counts = majority_confusion(matrices.sum(axis=(0, 2)), best)
     return {
         "class": classes.names[best],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,9 @@ class Artifact:
             raise StoreError(f"The artifact {self.spec} holds no file {path}. It holds {len(self.files)} files.")
         return self.blobs.checked(self.files[path].digest, f"{path} of {self.spec}")
 
-    def table(self, path: str) -> Table:
-        """The Parquet table at `path`."""
-        return Table.read(self.path(path))
+    def table(self, path: str, columns: Sequence[str] | None = None) -> Table:
+        """The Parquet table at `path`; all of its columns, or those named that it has."""
+        return Table.read(self.path(path), columns)
 
     def json(self, path: str) -> Any:
         """The JSON document at `path`."""
