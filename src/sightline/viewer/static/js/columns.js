@@ -14,9 +14,9 @@ const FACTS = [
   { sort: "ignored_share", title: "Ignored", width: 76, numeric: true, read: (row) => percent(row.ignored_share) },
 ];
 
-const A = { sort: "miou", title: "mIoU A", width: 76, numeric: true, read: (row) => iou(row.miou) };
+const A = { sort: "miou", title: "mIoU A", width: 88, numeric: true, read: (row) => iou(row.miou) };
 const B = [
-  { sort: "miou_b", title: "mIoU B", width: 76, numeric: true, read: (row) => iou(row.miou_b) },
+  { sort: "miou_b", title: "mIoU B", width: 88, numeric: true, read: (row) => iou(row.miou_b) },
   { sort: "change", title: "B − A", width: 76, numeric: true, read: (row) => signed(row.change) },
 ];
 const CELL = { sort: "cell", title: "Cell’s pixels", width: 100, numeric: true, read: (row) => number(row.cell) };

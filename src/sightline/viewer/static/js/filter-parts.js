@@ -63,7 +63,7 @@ export function groups(found) {
 }
 
 function checks(key, title, entries, { open = true, search = false }) {
-  const list = h("ul", { class: "checks" });
+  const list = h("ul", { class: "filter-checks" });
   const field = search ? h("input", { class: "field", type: "search", placeholder: "Find a group", "aria-label": "Find a group" }) : null;
   const draw = () => {
     const chosen = new Set(splitNames(param(key)));
@@ -96,7 +96,7 @@ function check(key, [value, text, images], chosen) {
 export function ranges(key, title) {
   const percent = key === "share";
   const which = h("select", { "aria-label": `${title}: class` }, percent ? null : h("option", { value: "miou" }, "mIoU"), facts().classes.map(({ name }) => h("option", { value: guarded(name) }, name)));
-  const [low, high] = ["at least", "at most"].map((words) => h("input", { class: "field", type: "number", min: 0, max: percent ? 100 : 1, step: percent ? 0.1 : 0.05, placeholder: words, "aria-label": `${title}: ${words}` }));
+  const [low, high] = [["at least", "min"], ["at most", "max"]].map(([words, hint]) => h("input", { class: "field", type: "number", min: 0, max: percent ? 100 : 1, step: percent ? 0.1 : 0.05, placeholder: hint, "aria-label": `${title}: ${words}` }));
   const add = (event) => {
     event.preventDefault();
     const bound = (field) => (field.value === "" ? "" : String(Number((field.valueAsNumber / (percent ? 100 : 1)).toFixed(6))));

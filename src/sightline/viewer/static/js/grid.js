@@ -8,7 +8,7 @@ import { assign, release, thumb } from "./thumbs.js";
 import { worth } from "./columns.js";
 
 const GAP = 12;
-const CAPTION = 46;
+const CAPTION = 42;
 
 /**
  * Build the grid into `root`. `look()` → {source, active, layer, sort, data, a}; `act` {select(place), open(place),
@@ -59,9 +59,10 @@ class Grid {
   }
 
   #lay() {
-    const { source, width: least = 216 } = this.look();
+    const { source } = this.look();
     const wide = this.element.clientWidth - 2 * GAP;
     if (wide <= 0) return;
+    const least = wide < 480 ? 150 : 196;
     const columns = Math.max(1, Math.floor((wide + GAP) / (least + GAP)));
     this.wide = Math.floor((wide - (columns - 1) * GAP) / columns);
     this.high = Math.round(this.wide * this.#aspect(source)) + CAPTION;

@@ -14,6 +14,7 @@ const KEYS = [
   ["[ ]", "opacity of the masks"],
   ["g p e", "ground truth, prediction, error map"],
   ["b", "blink: one in the place of the other"],
+  ["o", "lines between classes on or off, on the page of an image"],
   ["w", "worst IoU first"],
   ["f", "flag the image"],
   ["+ − 0", "zoom in, out, whole image"],

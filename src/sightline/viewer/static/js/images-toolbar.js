@@ -28,13 +28,15 @@ export function toolbar(context) {
   const sync = () => {
     options(order, context);
     way.hidden = !param("sort");
-    way.textContent = param("desc") ? "↓ falling" : "↑ rising";
+    way.textContent = param("desc") ? "↓" : "↑";
+    way.title = param("desc") ? "Falling: click for rising" : "Rising: click for falling";
+    way.setAttribute("aria-label", way.title);
     worst.setAttribute("aria-pressed", String(isWorst()));
     layers.sync();
     views.sync();
   };
   sync();
-  const element = h("div", { class: "toolbar" }, counted, h("div", { class: "tools" }, h("label", { class: "choice" }, h("span", null, "Sort"), order), way, worst), h("div", { class: "tools" }, layers.element, views.element));
+  const element = h("div", { class: "toolbar" }, counted, h("div", { class: "tools" }, h("label", { class: "choice" }, h("span", null, "Sort"), order), way, worst), h("div", { class: "tools" }, layers.element), h("div", { class: "tools views" }, views.element));
   const matched = (n, total) => (counted.textContent = n === total ? `${number(total)} images` : `${number(n)} of ${number(total)}`);
   return { element, matched, sync, worst: setWorst };
 }

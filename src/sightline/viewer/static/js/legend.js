@@ -47,7 +47,7 @@ function chip({ index, name, share, images, color }, place) {
   swatch.addEventListener("input", () => recolor(index, swatch.value));
   const named = h("button", { class: "named", type: "button", title: `${what}. Click: on or off${key}`, on: { click: () => toggle(index) } },
     h("span", { class: "name" }, name), h("span", { class: "share number" }, percent(share)));
-  const alone = h("button", { class: "solo", type: "button", title: `Only ${name}`, "aria-label": `Only ${name}`, on: { click: () => solo(index) } }, "solo");
+  const alone = h("button", { class: "solo", type: "button", title: `Only ${name}`, "aria-label": `Only ${name}`, on: { click: () => solo(index) } }, "◎");
   for (const part of [swatch, named, alone]) part.tabIndex = -1;
   return h("div", { class: "chip", role: "group", "aria-label": name, dataset: { index } }, swatch, named, alone);
 }

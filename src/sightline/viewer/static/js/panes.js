@@ -29,9 +29,9 @@ export function panes(options) {
 
 class Panes {
   constructor(options) {
-    Object.assign(this, { outlined: true, wheel: false, changed() {}, ...options, key: `panes ${++serial}` });
+    const { outline = true, ...rest } = options;
+    Object.assign(this, { wheel: false, changed() {}, ...rest, outlined: outline, key: `panes ${++serial}` });
     Object.assign(this, { scale: 1, center: [0.5, 0.5], cursor: null, single: null, blinking: false, pixels: {}, control: new AbortController() });
-    this.outlined = options.outline ?? true;
     this.list = options.show.map((key) => this.#pane(key));
     this.element = h("div", { class: "panes", role: "group", "aria-label": options.label ?? options.name, dataset: { count: this.list.length } }, this.list.map((pane) => pane.element));
     this.observer = new ResizeObserver(() => this.#place());

@@ -87,7 +87,7 @@ class Picture {
   #drive(row) {
     const { data, a } = this.context;
     const items = (row.neighbours ?? []).map(({ id, File_Name: name }) => h("a", { class: "neighbour", href: link({ image: name }), "data-replace": true, "aria-current": name === row.File_Name ? "true" : null, title: name },
-      thumb({ id, name, data, a }), h("span", { class: "file" }, name)));
+      thumb({ id, name, data, a }), h("span", { class: "file" }, h("bdi", null, name))));
     this.strip.style.setProperty("--aspect", `${row.Width} / ${row.Height}`);
     return refill(this.strip, items);
   }
