@@ -45,25 +45,25 @@ def subset_shares(split: SplitFacts) -> Figure:
 
 def losses(training: TrainingFacts) -> Figure:
     """Train and valid loss over the epochs."""
-    curves = [_curve(training, "train", training.train_loss, MODEL, "dot")]
-    curves += [_curve(training, "valid", training.valid_loss, SECOND)]
-    return _curves("losses", "Loss", training, curves)
+    traces = [curve(training, "train", training.train_loss, MODEL, "dot")]
+    traces += [curve(training, "valid", training.valid_loss, SECOND)]
+    return over_epochs("losses", "Loss", training, traces)
 
 
 def miou_curve(training: TrainingFacts) -> Figure:
     """mIoU on the valid subset over the epochs."""
-    return _curves("miou-curve", "mIoU on valid", training, [_curve(training, "mIoU", training.miou, MODEL)], top=1)
+    return over_epochs("miou-curve", "mIoU on valid", training, [curve(training, "mIoU", training.miou, MODEL)], top=1)
 
 
 def lr_curve(training: TrainingFacts) -> Figure:
     """Learning rate over the epochs."""
-    return _curves("lr-curve", "Learning rate", training, [_curve(training, "lr", training.lr, THIRD)])
+    return over_epochs("lr-curve", "Learning rate", training, [curve(training, "lr", training.lr, THIRD)])
 
 
 def iou_curves(training: TrainingFacts) -> tuple[Figure, ...]:
     """A small chart for each class that was ever measured: its IoU on the valid subset over the epochs."""
     return tuple(
-        _curves(f"iou-curve-{place}", name, training, [_curve(training, "IoU", values, MODEL)], top=1, height=SMALL)
+        over_epochs(f"iou-curve-{place}", name, training, [curve(training, "IoU", values, MODEL)], top=1, height=SMALL)
         for place, (name, _, values) in enumerate(training.measured)
     )
 
@@ -163,7 +163,8 @@ def _subset_dots(split: SplitFacts, subset: str) -> Json:
     }
 
 
-def _curve(training: TrainingFacts, label: str, values: Curve, color: str, dash: str = "solid") -> Json:
+def curve(training: TrainingFacts, label: str, values: Curve, color: str, dash: str = "solid") -> Json:
+    """A trace of one value an epoch."""
     shown = [MISSING if value is None else f"{value:.4g}" for value in values]
     return {
         "type": "scatter",
@@ -178,9 +179,18 @@ def _curve(training: TrainingFacts, label: str, values: Curve, color: str, dash:
     }
 
 
-def _curves(
-    name: str, title: str, training: TrainingFacts, curves: list[Json], top: float | None = None, height: int = 210
+def over_epochs(
+    name: str, title: str, training: TrainingFacts, traces: list[Json], top: float | None = None, height: int = 210
 ) -> Figure:
+    """The traces over the epochs, with a line at the epoch whose weights were kept.
+
+    Args:
+        name, title: of the chart.
+        training: the epochs.
+        traces: as `curve` makes them.
+        top: where the axis ends; left to plotly when None.
+        height: in pixels.
+    """
     best = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": training.best_epoch, "x1": training.best_epoch}
     best |= {"line": {"color": TARGET, "width": 1, "dash": "dash"}}
     small = height == SMALL
@@ -193,7 +203,7 @@ def _curves(
     if top is not None:
         layout["yaxis"]["range"] = [0, top]
     alt = f"{title} over {len(training.epochs)} epochs; epoch {training.best_epoch} was kept."
-    return finish(name, title, alt, height, curves, layout)
+    return finish(name, title, alt, height, traces, layout)
 
 
 def _model_bars(scores: Sequence[Score]) -> Json:
