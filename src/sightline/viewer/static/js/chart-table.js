@@ -16,7 +16,7 @@ export function valuesOf(figure) {
   const named = (figure.data ?? []).filter((trace) => trace.name).length > 1;
   return (figure.data ?? []).flatMap((trace) => {
     const rows = trace.type === "heatmap" ? cells(trace, layout) : points(trace, layout);
-    return rows.map((row) => ({ ...row, series: named ? plain(trace.name) : "" }));
+    return rows.map((row) => ({ ...row, value: alone(row), series: named ? plain(trace.name) : "" }));
   });
 }
 
@@ -41,6 +41,9 @@ function cells(trace, layout) {
     custom: trace.customdata?.[y]?.[x] ?? null,
   }));
 }
+
+// The text of a point without the name that its row has already.
+const alone = ({ label, value }) => (value.startsWith(`${label}: `) ? value.slice(label.length + 2) : value);
 
 function told(trace, ...place) {
   const text = place.reduce((list, index) => (Array.isArray(list) ? list[index] : undefined), trace.hovertext);

@@ -28,8 +28,17 @@ export class Rows {
     return this.pages.get(Math.floor(place / SIZE))?.[place % SIZE] ?? null;
   }
 
-  /** See to it that the rows from `first` to `last` come. */
+  /** See to it that the rows from `first` to `last` come; in the midst of scrolling, those where it comes to rest. */
   want(first, last) {
+    const now = performance.now();
+    clearTimeout(this.timer);
+    if (now - (this.asked ?? 0) > 120) this.#want(first, last);
+    else this.timer = setTimeout(() => this.#want(first, last), 60);
+    this.asked = now;
+  }
+
+  #want(first, last) {
+    if (this.closed) return;
     const limit = this.matched === null ? 0 : Math.max(0, this.matched - 1);
     const from = Math.floor(Math.min(first, limit) / SIZE);
     const to = Math.floor(Math.min(last, limit) / SIZE);
@@ -40,6 +49,7 @@ export class Rows {
   /** Call everything off. */
   close() {
     this.closed = true;
+    clearTimeout(this.timer);
     for (const control of this.flights.values()) control.abort();
   }
 

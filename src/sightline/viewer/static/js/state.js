@@ -129,12 +129,26 @@ addEventListener("popstate", () => {
 });
 addEventListener("pagehide", write);
 
-addEventListener("click", (event) => {
+/** The link of this app that an event is about, brought up to date: classes may have been painted anew since it was made. */
+function linkOf(event) {
   const anchor = event.target.closest?.("a[href]");
-  const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
-  if (!anchor || !plain || event.defaultPrevented || anchor.target || anchor.hasAttribute("download")) return;
+  if (!anchor || anchor.target || anchor.hasAttribute("download")) return null;
   const url = new URL(anchor.href);
-  if (url.origin !== location.origin || url.pathname !== "/" || url.hash) return;
+  if (url.origin !== location.origin || url.pathname !== "/" || url.hash) return null;
+  for (const key of paintKeys) {
+    if (current.has(key)) url.searchParams.set(key, current.get(key));
+    else url.searchParams.delete(key);
+  }
+  anchor.href = `/?${text(url.searchParams)}`;
+  return anchor;
+}
+
+for (const kind of ["pointerdown", "focusin", "dragstart"]) addEventListener(kind, linkOf, true);
+
+addEventListener("click", (event) => {
+  const plain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+  const anchor = linkOf(event);
+  if (!anchor || !plain || event.defaultPrevented) return;
   event.preventDefault();
   follow(anchor.href, { replace: anchor.dataset.replace !== undefined });
 });

@@ -11,6 +11,7 @@ const users = new Map();
 const flights = new Set();
 let waiting = new Map();
 let timer = null;
+let first = null;
 
 /** An element that shows the thumbnail of a row: {id, name, data, a, layer}; layer target|prediction|error|none. */
 export function thumb(what) {
@@ -48,7 +49,9 @@ function begin({ key, id, data, a }) {
   const entry = { key, id, data, a, state: "loading", users: new Set() };
   entries.set(key, entry);
   waiting.set(key, entry);
-  timer ??= setTimeout(flush, 15);
+  clearTimeout(timer);
+  first ??= performance.now();
+  timer = setTimeout(flush, performance.now() - first > 120 ? 0 : 25);
   return entry;
 }
 
@@ -63,7 +66,7 @@ function forsake(entry) {
 
 /** One request per dataset and run for everything that was asked for since the last one. */
 function flush() {
-  timer = null;
+  first = null;
   const groups = Map.groupBy ? Map.groupBy(waiting.values(), from) : grouped(waiting.values());
   waiting = new Map();
   for (const group of groups.values()) {

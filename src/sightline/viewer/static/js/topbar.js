@@ -2,7 +2,7 @@
 
 import { count, iou } from "./format.js";
 import { h, refill } from "./dom.js";
-import { link, onChange, page, param, set } from "./state.js";
+import { link, onChange, page, paintKeys, param, set } from "./state.js";
 
 const PAGES = [
   ["overview", "Overview"], ["images", "Images"], ["classes", "Classes"], ["split", "Split"],
@@ -25,7 +25,7 @@ export function mountTopbar(root, catalog, actions) {
     refill(choices, chooseData(catalog), chooseRun(catalog, "a", "Run A"), chooseRun(catalog, "b", "Run B"));
     nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   };
-  onChange(update);
+  onChange((keys) => { if (![...keys].every((key) => paintKeys.includes(key))) update(); });
   update();
 }
 

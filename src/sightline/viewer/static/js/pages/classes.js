@@ -1,7 +1,7 @@
 /** Classes: which stand together, where in the picture each stands, and how much of an image each takes. */
 import { h } from "../dom.js";
 import { classes } from "../colors.js";
-import { percent } from "../format.js";
+import { count, percent } from "../format.js";
 import { joinNames, link, onChange, param, set } from "../state.js";
 import { chart, clear } from "../charts.js";
 import { heatTile } from "../heat.js";
@@ -40,7 +40,7 @@ function pick(chosen, tiles, all, { data, a }) {
   const query = { data, a, class: one.index };
   chosen.replaceChildren(
     h("h3", { class: "class-name" }, swatch(one.index), h("span", {}, one.name),
-      h("span", { class: "muted" }, `${one.images.toLocaleString()} images, ${percent(one.share ?? 0)} of the pixels`),
+      h("span", { class: "muted" }, `${count(one.images, "image")}, ${percent(one.share)} of the pixels`),
       h("a", { href: link({ page: "images", has: joinNames([one.name]) }) }, "Show the images")),
     h("div", { class: "columns" },
       chart("heat", { title: "Where it stands", query, height: 300, heading: "h4", label: `Where ${one.name} stands in the images.` }),

@@ -1,7 +1,7 @@
 /** Compare: two evaluations of the same images: what differs in the settings, in the classes, in the images. */
-import { announce, command, h } from "../dom.js";
+import { announce, command, h, stillness } from "../dom.js";
 import { getJson } from "../api.js";
-import { count, iou, number, signed } from "../format.js";
+import { count, iou, NONE, number, signed } from "../format.js";
 import { bind } from "../keys.js";
 import { link, onChange, param, set } from "../state.js";
 import { panes } from "../panes.js";
@@ -37,13 +37,14 @@ export async function show(root, { catalog, data, a, b }) {
 
 // With one evaluation only: the others to set beside it.
 function choice(catalog, a) {
-  const others = (catalog.evaluations ?? []).filter(({ spec }) => spec !== a);
+  const raw = catalog.evaluations.find(({ spec }) => spec === a)?.raw;
+  const others = catalog.evaluations.filter((one) => one.spec !== a && one.raw === raw);
   return h("div", { class: "page-body narrow" }, h("div", { class: "empty" },
     h("h2", {}, "Compare with which run?"),
     others.length
       ? h("ul", { class: "run-choices" }, others.map((one) => h("li", {},
         h("a", { class: "panel", href: link({ b: one.spec }) }, h("strong", {}, one.spec),
-          h("span", { class: "muted" }, `${one.model ?? ""} on ${count(one.images, "image")} of ${one.subset}`),
+          h("span", { class: "muted" }, `${one.model} on ${count(one.images, "image")} of ${one.subset}`),
           h("span", { class: "number" }, `mIoU ${iou(one.miou)}`)))))
       : [h("p", {}, "There is one evaluation only. Train with other settings and measure again:"),
         command("sightline train --epochs 20"), command("sightline evaluate")]));
@@ -58,25 +59,22 @@ function heading(a, b) {
 
 function scores({ images, only_a: onlyA, only_b: onlyB, metrics }) {
   const [mean] = metrics;
-  const alone = size(onlyA) + size(onlyB);
   return tiles([
-    ["mIoU of A", iou(mean?.a)], ["mIoU of B", iou(mean?.b)],
-    ["B less A", signed(mean?.difference), interval(mean)],
-    ["Images in both", number(size(images)), alone ? `${number(size(onlyA))} only in A, ${number(size(onlyB))} only in B` : "the same in both"],
+    ["mIoU of A", iou(mean.a)], ["mIoU of B", iou(mean.b)],
+    ["B less A", signed(mean.difference), interval(mean)],
+    ["Images in both", number(images), onlyA + onlyB ? `${number(onlyA)} only in A, ${number(onlyB)} only in B` : "the same in both"],
   ]);
 }
 
-const size = (some) => (Array.isArray(some) ? some.length : some ?? 0);
-
 function interval(metric) {
-  if (metric?.low === null || metric?.low === undefined) return "no interval";
+  if (metric.low === null) return "no interval";
   const sure = metric.low > 0 || metric.high < 0;
   return `${signed(metric.low)} to ${signed(metric.high)}${sure ? "" : ", may be nothing"}`;
 }
 
 function metricTable(metrics) {
   const rows = metrics.map((one) => [
-    h("span", { class: "class-name" }, one.class === null || one.class === undefined ? null : swatch(one.class), one.name),
+    h("span", { class: "class-name" }, one.class === null ? null : swatch(one.class), one.name),
     iou(one.a), iou(one.b),
     h("span", { class: one.low > 0 ? "good" : one.high < 0 ? "bad" : "" }, signed(one.difference)), interval(one),
   ]);
@@ -85,7 +83,7 @@ function metricTable(metrics) {
 
 function settings(config) {
   if (!config.length) return h("p", { class: "muted" }, "None: the same configuration.");
-  const told = (value) => (value === null || value === undefined ? "–" : h("code", {}, typeof value === "string" ? value : JSON.stringify(value)));
+  const told = (value) => (value === null ? NONE : h("code", {}, typeof value === "string" ? value : JSON.stringify(value)));
   return table("Settings that differ", ["Setting", "A", "B"], config.map((one) => [h("code", {}, one.key), told(one.a), told(one.b)]));
 }
 
@@ -104,8 +102,9 @@ function changed(what, rows, { data, a, b }) {
 
 function choose(name) {
   set({ pick: name }, { replace: true });
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  document.querySelector(".four")?.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
+  const four = document.querySelector(".four");
+  four?.scrollIntoView({ behavior: stillness() ? "auto" : "smooth", block: "start" });
+  four?.focus({ preventScroll: true });
 }
 
 // Ground truth, image, A and B of one image, zoomed together; `b` blinks between A and B.

@@ -46,11 +46,12 @@ function pipeline(stages, catalog) {
 }
 
 function stageBox(stage, catalog) {
-  const { spec, status = "missing", facts: words, command: text } = stage;
+  const { spec, status = "missing", facts: words, error, command: text } = stage;
   return h("li", { class: `panel stage is-${status}` },
     h("div", { class: "stage-head" }, h("h3", {}, stage.stage), h("span", { class: "status" }, STATUS[status] ?? status)),
     spec ? h("p", { class: "spec" }, h("a", { href: link({ page: PAGES[stage.stage] }) }, spec)) : null,
     words ? h("p", {}, words) : null,
+    status === "failed" && error ? h("p", { class: "bad" }, error) : null,
     spec || stage.created ? h("p", { class: "muted when" }, when(stage)) : null,
     status !== "finished" && status !== "running" && text ? command(text) : null,
     spec ? h("p", { class: "digest muted" }, digest(stage), outward(catalog, [["lineage", () => lineage(catalog, spec)]])) : null);
@@ -66,45 +67,37 @@ function when(stage) {
 }
 
 function facts(counts, { classes: all, ignored_share: ignored }) {
-  const [size, ...others] = counts.sizes ?? [];
+  const [size, ...others] = counts.sizes;
   return tiles([
-    ["Images", counts.images.toLocaleString()],
-    ["Groups", counts.groups?.toLocaleString(), counts.drives ? `of ${counts.drives.toLocaleString()} drives` : null],
+    ["Images", number(counts.images)],
+    ["Groups", number(counts.groups), `of ${count(counts.drives, "drive")}`],
     ["Classes", all.length, all.some((one) => !one.images)
       ? `${all.filter((one) => !one.images).length} never seen` : "all seen"],
-    ["Not labelled", percent(ignored ?? 0), "of the pixels"],
+    ["Not labelled", percent(ignored), "of the pixels"],
     size ? ["Size", `${size[0]} × ${size[1]}`, others.length ? `and ${count(others.length, "other size")}` : "all images"] : null,
   ]);
 }
 
 function classTable(all, images) {
-  const largest = Math.max(1e-9, ...all.map((one) => one.share ?? 0));
+  const largest = Math.max(1e-9, ...all.map((one) => one.share));
   const rows = all.map((one) => [
     h("span", { class: "class-name" }, swatch(one.index),
       h("a", { href: link({ page: "images", has: joinNames([one.name]) }) }, one.name)),
-    h("span", { class: "measure" }, bar((one.share ?? 0) / largest, one.index), h("span", {}, percent(one.share ?? 0))),
+    h("span", { class: "measure" }, bar((one.share) / largest, one.index), h("span", {}, percent(one.share))),
     h("span", { class: "measure" }, bar(one.images / Math.max(1, images)), h("span", {}, percent(one.images / Math.max(1, images)))),
-    one.images.toLocaleString(),
+    number(one.images),
   ]);
   return h("div", { class: "class-table" },
     table("Classes", ["Class", "#Share of pixels", "#Present in", "#Images"], rows));
 }
 
-function noted({ warnings = [], skipped = [] }) {
-  if (!warnings.length && !skipped.length) {
-    return section("Ingest", h("p", { class: "well" }, "No warnings, and no image was left out."));
-  }
+function noted({ warnings, skipped, beyond_limit: beyond }) {
+  const words = ({ file, reason }) => [file ? [h("code", {}, file), " "] : null, reason];
   return section("Ingest",
     warnings.length ? list(warnings.map(words), { kind: "warnings" }) : null,
-    skipped.length ? h("div", {}, h("h3", {}, `${skipped.length} left out`), list(skipped.map(words))) : null);
-}
-
-// What a list of the server holds: a text, or a record with the file's name and the reason.
-function words(entry) {
-  if (typeof entry === "string") return entry;
-  const name = entry.File_Name ?? entry.file ?? entry.name;
-  const reason = entry.reason ?? entry.problem ?? entry.text ?? "";
-  return name ? [h("code", {}, name), ` ${reason}`] : reason;
+    skipped.length ? h("div", {}, h("h3", {}, `${count(skipped.length, "pair")} left out`), list(skipped.map(words))) : null,
+    beyond ? h("p", {}, `${count(beyond, "image")} beyond the limit were not looked at.`) : null,
+    warnings.length || skipped.length || beyond ? null : h("p", { class: "well" }, "No warnings, and no image was left out."));
 }
 
 const KINDS = [
@@ -113,11 +106,12 @@ const KINDS = [
 
 function changed(changes) {
   if (!changes) return null;
-  const found = KINDS.filter(([key]) => changes[key]?.length);
+  const many = (key) => changes.counts?.[key] ?? changes[key]?.length ?? 0;
+  const found = KINDS.filter(([key]) => many(key));
   return section(`Changed against ${changes.against}`,
     found.length === 0 ? h("p", { class: "well" }, "Nothing: the same images with the same masks.") : null,
     h("div", { class: "columns" }, found.map(([key, what]) =>
-      h("div", {}, h("h3", {}, `${changes[key].length.toLocaleString()} ${what}`),
+      h("div", {}, h("h3", {}, `${number(many(key))} ${what}`),
         list(changes[key].map((name) => named(key, name)), { most: 6, kind: "names" })))));
 }
 

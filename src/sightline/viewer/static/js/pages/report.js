@@ -1,7 +1,7 @@
 /** Report: the report of a run in a frame of its own; one written for the selection; the selection as a file. */
 import { announce, command, h, refill } from "../dom.js";
 import { ApiError, getJson, postJson, url } from "../api.js";
-import { bytes, count } from "../format.js";
+import { bytes, count, number } from "../format.js";
 import { all, filterKeys, filters, link, onChange, text } from "../state.js";
 import { fill } from "../loading.js";
 import { noRun } from "./run.js";
@@ -44,7 +44,7 @@ function framed(address, name) {
 
 function tools({ matched, total }, { data, a, b }, frame) {
   const outcome = h("div", { class: "outcome", role: "status" });
-  const words = filters().length ? `${count(matched, "image")} of ${total.toLocaleString()} selected` : `All ${count(total, "image")}: no filter is set`;
+  const words = filters().length ? `${count(matched, "image")} of ${number(total)} selected` : `All ${count(total, "image")}: no filter is set`;
   const write = async () => {
     const { url: address, images } = await postJson("/api/report", { a, data, filters: query() });
     frame.replaceChildren(framed(address, `Report of ${a}, ${count(images, "image")}`));

@@ -1,7 +1,7 @@
 /** Run: how a model learned, what it was told, and where it is right and wrong. */
 import { command, h } from "../dom.js";
 import { getJson } from "../api.js";
-import { iou, number } from "../format.js";
+import { count, iou, NONE, number } from "../format.js";
 import { guarded, joinNames, link } from "../state.js";
 import { chart, clear } from "../charts.js";
 import { dashboard, lineage, outward } from "../outward.js";
@@ -31,7 +31,7 @@ export async function show(root, { a, data, catalog }) {
         chart("losses", { title: "Loss", query, label: "Loss on train and valid per epoch." }),
         chart("lr", { title: "Learning rate", query, label: "Learning rate per epoch." })),
       chart("curves", { title: "IoU on valid", query, height: 300, label: "IoU of the mean and of each class per epoch." }),
-      history(run.history ?? [])),
+      history(run.history)),
     configuration(run)));
   return () => clear(root);
 }
@@ -45,30 +45,28 @@ export function noRun() {
 }
 
 function heading(run, catalog) {
-  const known = catalog.evaluations?.find((one) => one.spec === run.spec) ?? {};
   return h("div", { class: "part-head" },
-    h("p", { class: "lead" }, h("strong", {}, run.spec), run.model ? [": model ", h("strong", {}, run.model)] : null,
-      run.subset ?? known.subset ? ` on ${(run.images ?? known.images)?.toLocaleString()} images of ${run.subset ?? known.subset}` : null),
+    h("p", { class: "lead" }, h("strong", {}, run.spec), ": model ", h("strong", {}, run.model),
+      ` on ${count(run.images, "image")} of ${run.subset}, in ${count(run.groups, "group")}`),
     outward(catalog, [["Metrics", () => dashboard(catalog, "metrics")], ["Lineage", () => lineage(catalog, run.spec)]]));
 }
 
-function scores({ summary = {}, miou }) {
-  const low = miou?.low ?? summary.final_miou_low, high = miou?.high ?? summary.final_miou_high;
-  const detail = low === undefined || low === null ? "no interval: too few groups" : `${iou(low)} to ${iou(high)} (95 %)`;
+function scores({ summary, miou, no_interval: reason }) {
+  const detail = miou.low === null ? `no interval: ${reason}` : `${iou(miou.low)} to ${iou(miou.high)} (95 %)`;
   return tiles([
-    ["mIoU", iou(miou?.iou ?? summary.final_miou), detail],
-    ["Majority baseline", iou(miou?.baseline ?? summary.baseline_miou), "mIoU of always saying one class"],
+    ["mIoU", iou(miou.iou), detail],
+    ["Majority baseline", iou(miou.baseline), "mIoU of always saying one class"],
     ["Pixel accuracy", iou(summary.pixel_accuracy)],
     ["Mean of the images", iou(summary.mean_image_iou), "mIoU of each, averaged"],
     ["Loss", number(summary.final_loss, 3)],
   ]);
 }
 
-function classTable({ classes = [] }) {
+function classTable({ classes }) {
   const rows = classes.map((one) => [
     h("span", { class: "class-name" }, swatch(one.index),
       h("a", { href: link({ page: "images", has: joinNames([one.name]), sort: `${one.name}_iou`, desc: null }) }, one.name)),
-    iou(one.iou), one.low === null || one.low === undefined ? "–" : `${iou(one.low)} to ${iou(one.high)}`, iou(one.baseline),
+    iou(one.iou), one.low === null ? NONE : `${iou(one.low)} to ${iou(one.high)}`, iou(one.baseline),
   ]);
   return h("details", { class: "values" }, h("summary", {}, "IoU of each class"),
     table("IoU of each class", ["Class", "#IoU", "#Interval (95 %)", "#Baseline"], rows));
@@ -77,20 +75,17 @@ function classTable({ classes = [] }) {
 function history(rows) {
   if (!rows.length) return null;
   const columns = Object.keys(rows[0]);
-  const cell = (value) => (value === null || value === undefined ? "–" : typeof value === "number" && !Number.isInteger(value) ? number(value, 4) : String(value));
+  const cell = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : value ?? NONE);
   return h("details", { class: "values" }, h("summary", {}, `All ${rows.length} epochs`),
     table("Epochs", columns.map((name) => `#${name}`), rows.map((row) => columns.map((name) => cell(row[name])))));
 }
 
-function configuration({ config = {}, versions = {}, command: text }) {
-  const lines = (entries) => Object.entries(entries).map(([key, value]) => [h("code", {}, key), h("code", {}, shown(value))]);
+function configuration({ config, versions, command: text }) {
+  const shown = (value) => h("code", {}, typeof value === "string" ? value : JSON.stringify(value));
+  const lines = (entries) => Object.entries(entries).map(([key, value]) => [h("code", {}, key), shown(value)]);
   return section("Configuration",
-    text ? command(text) : null,
+    command(text),
     h("div", { class: "columns" },
       table("Configuration", ["Setting", "Value"], lines(config)),
-      Object.keys(versions).length ? table("Versions", ["Package", "Version"], lines(versions)) : null));
-}
-
-function shown(value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
+      table("Versions", ["Package", "Version"], lines(versions))));
 }

@@ -1,7 +1,7 @@
 /** Split: how alike the subsets are, and what they share that they should not. */
 import { command, h } from "../dom.js";
 import { getJson } from "../api.js";
-import { percent } from "../format.js";
+import { count, number, percent } from "../format.js";
 import { joinNames, link } from "../state.js";
 import { chart, clear } from "../charts.js";
 import { bar, list, section, table, tiles } from "../blocks.js";
@@ -14,10 +14,10 @@ const PAIRS = 12;
 
 export async function show(root, { data, a }) {
   const split = await getJson("/api/split", { data, a });
-  if (!split.subsets) {
+  if (!split.spec) {
     root.replaceChildren(h("div", { class: "page-body narrow" }, h("div", { class: "empty" },
       h("h2", {}, "Not split yet"), h("p", {}, "Training needs a train and a valid subset that share no drive."),
-      command(split.command ?? "sightline split"))));
+      command(split.command))));
     return undefined;
   }
   root.replaceChildren(h("div", { class: "page-body" },
@@ -28,46 +28,46 @@ export async function show(root, { data, a }) {
     section("Classes in each subset",
       chart("subsets", { title: "Share of the pixels in each subset, against the whole", query: { data, a }, height: 320,
         label: "Share of the pixels of each class in train, valid and test against the whole set." }),
-      shares(split.class_shares ?? [])),
-    section("Groups", groups(split.groups ?? [])),
-    dropped(split.dropped ?? [])));
+      shares(split.class_shares)),
+    section("Groups", groups(split.groups)),
+    dropped(split.dropped)));
   return () => { release(root); clear(root); };
 }
 
-function made({ spec, method, seed, folds, test_folds: test = [], valid_folds: valid = [] }) {
+function made({ spec, method, seed, folds, test_folds: test, valid_folds: valid }) {
   const how = method === "published" ? "the split that the dataset came with"
     : method === "csv" ? "taken from a CSV file"
       : `${folds} folds, groups kept together, classes spread evenly (seed ${seed}); ` +
         `valid is fold ${valid.join(", ")}${test.length ? `, test is fold ${test.join(", ")}` : ""}`;
-  return [h("strong", {}, spec ?? ""), `: ${how}.`];
+  return [h("strong", {}, spec), `: ${how}.`];
 }
 
 function subsetTiles(subsets) {
   const all = SUBSETS.reduce((sum, name) => sum + (subsets[name]?.images ?? 0), 0);
   return tiles(SUBSETS.filter((name) => subsets[name]?.images).map((name) => {
     const { images, groups: some, drives } = subsets[name];
-    const what = h("a", { href: link({ page: "images", split: name }) }, images.toLocaleString());
-    return [name, what, `${percent(images / all)} · ${some} groups of ${drives} drives`];
+    const what = h("a", { href: link({ page: "images", split: name }) }, number(images));
+    return [name, what, `${percent(images / all)} · ${count(some, "group")} of ${count(drives, "drive")}`];
   }));
 }
 
-function warned({ warnings = [] }) {
+function warned({ warnings }) {
   return warnings.length ? section("Warnings", list(warnings, { kind: "warnings" })) : null;
 }
 
-function checks({ checks: lines = [] }) {
+function checks({ checks: lines }) {
   return h("ul", { class: "checks" }, lines.map(({ well, text }) =>
     h("li", { class: well ? "well" : "ill" }, text)));
 }
 
-function pairs({ pairs: found = [], leaks = {} }, data) {
+function pairs({ pairs: found, leaks }, data) {
   if (!found.length) return null;
-  const all = (leaks.near_duplicate_count ?? 0) + (leaks.touching_count ?? 0);
+  const all = leaks.near_duplicate_count + leaks.touching_count;
   const boxes = found.map((pair) => pairBox(pair, data));
   const more = boxes.slice(PAIRS);
   return h("div", {},
     h("p", { class: "muted" }, all > found.length
-      ? `The ${found.length} nearest of ${all.toLocaleString()} pairs.` : `${found.length} pairs, the nearest first.`),
+      ? `The ${found.length} nearest of ${number(all)} pairs.` : `${found.length} pairs, the nearest first.`),
     h("div", { class: "pairs" }, boxes.slice(0, PAIRS)),
     more.length ? h("details", {}, h("summary", {}, `${more.length} more pairs`), h("div", { class: "pairs" }, more)) : null);
 }
@@ -83,15 +83,13 @@ function pairBox({ kind, left, right, bits, frames }, data) {
 
 function shares(rows) {
   const cells = rows.map((row) => [row.Class, ...["all", ...SUBSETS].flatMap((name) =>
-    row[`${name}_images`] === undefined ? [] : [
-      row[`${name}_share`] === null ? "–" : percent(row[`${name}_share`]), row[`${name}_images`].toLocaleString()])]);
+    [percent(row[`${name}_share`]), number(row[`${name}_images`])])]);
   const columns = ["all", ...SUBSETS].flatMap((name) => [`#${name}`, "#images"]);
-  return rows.length ? h("details", {}, h("summary", {}, "Shares and images of each class"),
-    table("Class shares", ["Class", ...columns], cells)) : null;
+  return h("details", {}, h("summary", {}, "Shares and images of each class"),
+    table("Class shares", ["Class", ...columns], cells));
 }
 
 function groups(rows) {
-  if (!rows.length) return h("p", { class: "muted" }, "No groups are known.");
   const drives = byDrive(rows);
   const most = Math.max(...rows.map((row) => row.images));
   return h("div", { class: "drives" }, [...drives].map(([drive, members]) =>
@@ -109,12 +107,12 @@ function groupRow({ group, subset, images }, most) {
   return h("li", {},
     h("a", { href: link({ page: "images", group: joinNames([group]) }) }, group),
     h("span", { class: `subset is-${subset ?? "none"}` }, subset ?? "left out"),
-    bar(images / most), h("span", { class: "number" }, images.toLocaleString()));
+    bar(images / most), h("span", { class: "number" }, number(images)));
 }
 
 function dropped(rows) {
   if (!rows.length) return null;
-  return section(`${rows.length.toLocaleString()} images left out`,
+  return section(`${count(rows.length, "image")} left out`,
     h("p", { class: "muted" }, "Frames between two subsets of a drive, so that none is almost the same as its neighbour."),
     list(rows.map((row) => [
       h("a", { href: link({ page: "image", image: row.File_Name }) }, row.File_Name), h("span", { class: "muted" }, ` ${row.reason}`),
