@@ -99,6 +99,11 @@ class ClassMap:
     def __len__(self) -> int:
         return len(self.names)
 
+    def _repr_html_(self) -> str:
+        from sightline.notebook import of_classes
+
+        return of_classes(self)
+
     def index(self, name: str) -> int:
         """Index of the class called `name`.
 

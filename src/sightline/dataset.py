@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from sightline.classes import ClassMap
@@ -41,6 +41,7 @@ class Sample:
         frame: the frame's number in the drive; 0 where the layout names none.
         published: the published subset (train, valid or test); None where there is none.
         root: the data's folder; paths in problems are relative to it.
+        classes: the class map of the mask, so that a notebook can show it; `dataset[0]` gives a sample that has it.
     """
 
     file_name: str
@@ -51,6 +52,12 @@ class Sample:
     frame: int = 0
     published: str | None = None
     root: Path | None = None
+    classes: ClassMap | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        from sightline.notebook import of_sample
+
+        return of_sample(self)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,12 @@ class Dataset:
         return iter(self.samples)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
+        return replace(self.samples[index], classes=self.classes)
+
+    def _repr_html_(self) -> str:
+        from sightline.notebook import of_dataset
+
+        return of_dataset(self)
 
 
 def pair(root: Path, layout: Layout, limit: int | None = None) -> tuple[Dataset, list[Problem]]:

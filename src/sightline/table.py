@@ -7,9 +7,9 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,15 @@ CLASSES_KEY = b"sightline.classes"
 QUERY_SECONDS = 30.0
 
 
+class Files(Protocol):
+    """What holds the images that a table is about: an artifact."""
+
+    def __contains__(self, path: str) -> bool: ...
+
+    def path(self, path: str) -> Path:
+        """Where a file lies on disk."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table with one row per image, keyed by `File_Name`, and the class map its columns were made with.
@@ -33,10 +42,17 @@ class Table:
     Args:
         data: the columns, as an Arrow table.
         classes: the class map; None for a table that has nothing to do with classes.
+        files: the artifact that it was read from, whose images a notebook shows beside the rows; None for any other.
     """
 
     data: pa.Table
     classes: ClassMap | None = None
+    files: Files | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        from sightline.notebook import of_table
+
+        return of_table(self)
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
@@ -95,7 +111,7 @@ class Table:
         text += f" WHERE {_expression(where)}" if where else ""
         text += f" ORDER BY {order_by}" if order_by else ""
         text += f" LIMIT {int(limit)}" if limit is not None else ""
-        return Table(self.sql(text), self.classes)
+        return Table(self.sql(text), self.classes, self.files)
 
     def sql(self, text: str) -> pa.Table:
         """The result of one SQL query over this table, which is called `rows`; see `query`."""
@@ -135,7 +151,7 @@ class Table:
         for name in other.columns:
             if name != KEY:
                 joined = joined.append_column(theirs.schema.field(name), theirs[name])
-        return Table(joined, self.classes or other.classes)
+        return Table(joined, self.classes or other.classes, self.files or other.files)
 
     def check_key(self) -> None:
         """DataError unless each row has a `File_Name` of its own."""

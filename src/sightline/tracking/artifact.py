@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,11 @@ class Artifact:
         files = {path: {"digest": file.digest, "size": file.size} for path, file in sorted(self.files.items())}
         return {**{fact: getattr(self, fact) for fact in facts}, "files": files}
 
+    def _repr_html_(self) -> str:
+        from sightline.notebook import of_artifact
+
+        return of_artifact(self)
+
     def __contains__(self, path: str) -> bool:
         return path in self.files
 
@@ -74,7 +79,7 @@ class Artifact:
 
     def table(self, path: str, columns: Sequence[str] | None = None) -> Table:
         """The Parquet table at `path`; all of its columns, or those named that it has."""
-        return Table.read(self.path(path), columns)
+        return replace(Table.read(self.path(path), columns), files=self)
 
     def json(self, path: str) -> Any:
         """The JSON document at `path`."""
