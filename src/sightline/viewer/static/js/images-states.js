@@ -40,7 +40,7 @@ export function failedState(error, retry) {
 /** There is no run to show predictions of. */
 export function noPredictions({ catalog, data }) {
   const some = catalog.evaluations.some((each) => each.raw === data);
-  return h("div", { class: "notice" }, some ? "No run A is chosen: choose one above to see predictions and errors." : ["No predictions of this dataset version yet. Make them:", command("sightline run")]);
+  return h("div", { class: "notice" }, some ? "No run A is chosen: choose one above to see predictions and errors." : ["No predictions of this dataset version yet. Make them:", command(`sightline split --raw ${data} && sightline train && sightline evaluate`)]);
 }
 
 /** The store holds no dataset. */

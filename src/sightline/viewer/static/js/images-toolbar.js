@@ -3,7 +3,7 @@
 import { columns } from "./columns.js";
 import { announce, h } from "./dom.js";
 import { number } from "./format.js";
-import { param, set } from "./state.js";
+import { link, param, set } from "./state.js";
 
 const LAYERS = [["target", "Ground truth", "g"], ["prediction", "Prediction", "p"], ["error", "Error", "e"], ["none", "Plain", ""]];
 const VIEWS = [["grid", "Grid"], ["table", "Table"]];
@@ -14,6 +14,7 @@ export function toolbar(context) {
   const order = h("select", { "aria-label": "Sort by" });
   const way = h("button", { class: "button", type: "button" });
   const worst = h("button", { class: "button", type: "button", title: "Worst IoU first (w)" }, "Worst first");
+  const report = h("a", { class: "button", title: "A report of these images, or one file to send" }, "Report…");
   const layers = segments("Layer", LAYERS, () => param("layer") ?? "target", (value) => set({ layer: value === "target" ? null : value }, { replace: true }));
   const views = segments("View", VIEWS, () => param("view") ?? "grid", (value) => set({ view: value === "grid" ? null : value }));
   order.addEventListener("change", () => set({ sort: order.value || null, desc: order.value && downwards(order.value) ? 1 : null }));
@@ -32,11 +33,12 @@ export function toolbar(context) {
     way.title = param("desc") ? "Falling: click for rising" : "Rising: click for falling";
     way.setAttribute("aria-label", way.title);
     worst.setAttribute("aria-pressed", String(isWorst()));
+    report.href = link({ page: "report" });
     layers.sync();
     views.sync();
   };
   sync();
-  const element = h("div", { class: "toolbar" }, counted, h("div", { class: "tools" }, h("label", { class: "choice" }, h("span", null, "Sort"), order), way, worst), h("div", { class: "tools" }, layers.element), h("div", { class: "tools views" }, views.element));
+  const element = h("div", { class: "toolbar" }, counted, h("div", { class: "tools" }, h("label", { class: "choice" }, h("span", null, "Sort"), order), way, worst), h("div", { class: "tools" }, layers.element), h("div", { class: "tools views" }, views.element, report));
   const matched = (n, total) => (counted.textContent = n === total ? `${number(total)} images` : `${number(n)} of ${number(total)}`);
   return { element, matched, sync, worst: setWorst };
 }

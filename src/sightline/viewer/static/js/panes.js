@@ -217,10 +217,9 @@ class Panes {
     }
     const [x, y] = at.map((value, axis) => this.shift[axis] + value * this.size[axis] * this.scale);
     pane.cross.style.transform = `translate(${x}px, ${y}px)`;
-    const text = this.#class(pane.view);
-    refill(pane.read, ...text);
+    refill(pane.read, this.#class(pane.view));
     if (!over) return;
-    refill(pane.label, ...text);
+    refill(pane.label, this.#class(pane.view));
     const left = x > this.room[0] - 150;
     pane.label.style.transform = `translate(${x + (left ? -12 : 12)}px, ${Math.min(y + 14, this.room[1] - 30)}px) translateX(${left ? "-100%" : "0"})`;
   }
