@@ -28,7 +28,7 @@ def render(facts: Facts, material: Material) -> bytes:
     """
     scripts = {"plotly": _plotly_script(), "page": _text("report.js")}
     page = (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             facts=facts,
@@ -36,8 +36,8 @@ def render(facts: Facts, material: Material) -> bytes:
             samples=[(one, sample_pictures(one, material.split, facts.classes)) for one in facts.samples],
             example_pictures=lambda one: example_pictures(one, material.split, material.evaluation, facts.classes),
             policy=policy(scripts.values()),
-            style=_inline(_text("report.css")),
-            scripts={name: _inline(text) for name, text in scripts.items()},
+            style=inline(_text("report.css")),
+            scripts={name: inline(text) for name, text in scripts.items()},
         )
     )
     return page.encode("utf-8", "backslashreplace")
@@ -55,7 +55,7 @@ def policy(scripts: Iterable[str]) -> str:
 
 def figure_data(figure: Figure) -> Markup:
     """The chart's JSON for a `<script type="application/json">`: no `<` that could end it."""
-    return _inline(figure.spec.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return inline(figure.spec.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def coded(text: str) -> Markup:
@@ -67,11 +67,12 @@ def coded(text: str) -> Markup:
     return Markup("").join(marked) if len(parts) % 2 else Markup("{}").format(text)
 
 
-def _environment() -> Environment:
+def environment(package: str = "sightline.reporting") -> Environment:
+    """Templates of a package of ours, escaping all they print, with the filters that say numbers and lists in words."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("sightline.reporting", "."),
+    made = Environment(
+        loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -79,9 +80,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     filters = (coded, count, figure_data, interval, listed, percent, plural, score, short)
-    environment.filters |= {each.__name__: each for each in filters}
-    environment.globals |= {"MISSING": MISSING}
-    return environment
+    made.filters |= {each.__name__: each for each in filters}
+    made.globals |= {"MISSING": MISSING}
+    return made
 
 
 def _figures(facts: Facts) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _text(name: str) -> str:
     return files("sightline.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
-def _inline(text: str) -> Markup:
+def inline(text: str) -> Markup:
     """Text that is put into the page as it is: only what this package or plotly wrote, never data."""
     from markupsafe import Markup
 

@@ -1,0 +1,172 @@
+"""A selection of images as one HTML file that opens anywhere: thumbnails, masks in the classes' colours, a table."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline.classes import ClassMap
+from sightline.errors import ConfigError, SightlineError
+from sightline.reporting.page import environment, inline, policy
+from sightline.reporting.wording import MISSING, percent, score
+from sightline.table import KEY
+
+if TYPE_CHECKING:
+
+    pass
+
+Json = dict[str, Any]
+
+LIMIT = 500
+"""Images in a file unless told otherwise."""
+MOST = 20_000
+"""Images in a file at most: more would no browser open with pleasure."""
+TRIED = 16
+"""Images that the size of the file is told from before it is written."""
+ASK_ABOVE = 50_000_000
+"""Bytes from which on the command asks before it writes."""
+BESIDE = ("page", "data", "a", "b", "sort", "desc", "view", "layer", "layers", "off", "alpha", "colors", "image")
+"""Parameters of the address that select no images."""
+
+
+@dataclass(frozen=True)
+class Thumbs:
+    """The small pictures of one image: JPEG, and 8-bit class-index PNGs; `error` says why there are none."""
+
+    image: bytes = b""
+    mask: bytes | None = None
+    prediction: bytes | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a file shows.
+
+    Args:
+        title: its heading.
+        data, run: the dataset, and the evaluation (empty without one), as `name:vN`.
+        query: how the images were selected.
+        classes: the class map.
+        tiles: one row an image, as `/api/images` has them, with `values`: a text for each class.
+        matched, total: how many images the query selects, and the dataset holds.
+    """
+
+    title: str
+    data: str
+    run: str
+    query: str
+    classes: ClassMap
+    tiles: Sequence[Json]
+    matched: int
+    total: int
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What can be laid over the images, the first one to begin with."""
+        return ("ground truth", "prediction", "errors", "none") if self.run else ("ground truth", "none")
+
+
+Source = Callable[[Mapping[str, Any]], Thumbs]
+"""A row -> its small pictures."""
+
+
+def estimate(view: View, source: Source) -> int:
+    """About how many bytes the file will have, told from a few of its images."""
+    count = len(view.tiles)
+    tried = [view.tiles[place * count // min(TRIED, count)] for place in range(min(TRIED, count))]
+    each = sum(_size(source(row)) for row in tried) / max(len(tried), 1)
+    around = len("".join(_parts(view, iter(()))).encode("utf-8", "backslashreplace"))
+    return around + round(count * each)
+
+
+def write(view: View, source: Source, path: Path, step: Callable[[int, int | None], None] = lambda *_: None) -> int:
+    """Write the file, whole or not at all, a picture at a time; returns its size in bytes.
+
+    Args:
+        view: what it shows.
+        source: gives the small pictures.
+        path: where to; the folder must be there.
+        step: called with (images done, images in all).
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            for part in _parts(view, _tiles(view, source, step)):
+                stream.write(part.encode("utf-8", "backslashreplace"))
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}. Give another --out.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path.stat().st_size
+
+
+def megabytes(size: int) -> str:
+    """`12.3 MB`."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def with_values(row: Mapping[str, Any], run: bool) -> Json:
+    """The row with a text for each class: its IoU where there is a run, else its share of the pixels."""
+    numbers = row.get("iou") if run else row["share"]
+    texts = [score(one, 2) if run else percent(one) for one in numbers or []]
+    return {"miou": None, "flags": [], **row, "values": texts or [MISSING] * len(row["share"])}
+
+
+def _parts(view: View, tiles: Iterator[Json]) -> Iterator[str]:
+    """The page in pieces of some size; the tiles are asked for one by one as it goes."""
+    page = environment("sightline.viewer").get_template("export.html.jinja")
+    script, data = _text("export.js"), json.dumps({"colors": view.classes.colors, "ignore": view.classes.ignore_index})
+    stream = page.stream(
+        view=view, tiles=tiles, policy=policy([script]), style=inline(_text("export.css")), script=inline(script),
+        class_data=inline(data.replace("<", "\\u003c")),
+    )  # fmt: skip
+    stream.enable_buffering(64)
+    return iter(stream)
+
+
+def _tiles(view: View, source: Source, step: Callable[[int, int | None], None]) -> Iterator[Json]:
+    for done, row in enumerate(view.tiles, 1):
+        thumbs = _thumbs(source, row)
+        masks = {"ground truth": thumbs.mask, "prediction": thumbs.prediction}
+        uris = {layer: uri("png", content) for layer, content in masks.items() if content}
+        yield {"row": row, "image": uri("jpeg", thumbs.image), "masks": uris, "error": thumbs.error}
+        step(done, len(view.tiles))
+
+
+def _thumbs(source: Source, row: Mapping[str, Any]) -> Thumbs:
+    """The small pictures, or in words why there are none: one damaged file does not spoil the rest."""
+    try:
+        return source(row)
+    except (SightlineError, OSError) as error:
+        return Thumbs(error=f"{row[KEY]} cannot be shown: {error}")
+
+
+def uri(kind: str, content: bytes) -> str:
+    """The picture as a `data:` URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _size(thumbs: Thumbs) -> int:
+    """Bytes of a tile in the page: pictures grow by a third in base64; and the elements round them."""
+    pictures = sum(len(one or b"") for one in (thumbs.image, thumbs.mask, thumbs.prediction))
+    return 4 * pictures // 3 + 400
+
+
+def _text(name: str) -> str:
+    return files("sightline.viewer").joinpath(name).read_text(encoding="utf-8")
+
+
+def mark_of(*parts: str) -> str:
+    """Twelve hexadecimal digits that stand for these texts."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
