@@ -18,7 +18,6 @@ from sightline.reporting.wording import MISSING, percent, score
 from sightline.table import KEY
 
 if TYPE_CHECKING:
-
     pass
 
 Json = dict[str, Any]
@@ -54,7 +53,7 @@ class View:
         data, run: the dataset, and the evaluation (empty without one), as `name:vN`.
         query: how the images were selected.
         classes: the class map.
-        tiles: one row an image, as `/api/images` has them, with `values`: a text for each class.
+        tiles: one row an image, as `/api/images` has them, with `texts`: one for each class.
         matched, total: how many images the query selects, and the dataset holds.
     """
 
@@ -116,11 +115,11 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def with_values(row: Mapping[str, Any], run: bool) -> Json:
+def with_texts(row: Mapping[str, Any], run: bool) -> Json:
     """The row with a text for each class: its IoU where there is a run, else its share of the pixels."""
     numbers = row.get("iou") if run else row["share"]
     texts = [score(one, 2) if run else percent(one) for one in numbers or []]
-    return {"miou": None, "flags": [], **row, "values": texts or [MISSING] * len(row["share"])}
+    return {"miou": None, "flags": [], **row, "texts": texts or [MISSING] * len(row["share"])}
 
 
 def _parts(view: View, tiles: Iterator[Json]) -> Iterator[str]:
