@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from browser import chromium, narrow, page, site, walked  # noqa: F401 - fixtures of the tests in a browser
 from hypothesis import settings
 
 # No deadline: the machines that run the tests are busy, and the first call of a library in a process is slow.
