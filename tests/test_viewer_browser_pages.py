@@ -1,0 +1,212 @@
+"""The pages of text, numbers and charts in a real browser, on a walked synthetic set."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from browser import HOSTILE, serving, settled, watched
+
+CHARTS = {
+    "classes": ["cooccurrence", "heat", "shares"],
+    "split": ["subsets"],
+    "run": ["iou", "confusion", "losses", "lr", "curves"],
+}
+
+
+def state(page):
+    """The query string as {key: value}."""
+    return {key: values[-1] for key, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def drawn(page, name):
+    """The plot of a chart, scrolled to, which is when it is fetched."""
+    chart = page.locator(f"[data-figure={name}]")
+    chart.scroll_into_view_if_needed()
+    plot = chart.locator(".js-plotly-plot")
+    plot.wait_for()
+    return plot
+
+
+def click_cell(page, plot, row, column):
+    """Click into the cell of a heat map: where it lies is asked of plotly, as a reader would see it."""
+    plot.scroll_into_view_if_needed()
+    x, y = plot.evaluate(
+        """(plot, [row, column]) => {
+            const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
+            return [box.x + xaxis._offset + xaxis.l2p(column), box.y + yaxis._offset + yaxis.l2p(row)];
+        }""",
+        [row, column],
+    )
+    page.mouse.move(x - 2, y)
+    page.mouse.move(x, y, steps=3)
+    page.wait_for_timeout(150)
+    page.mouse.click(x, y)
+
+
+def test_the_overview_tells_of_every_stage_and_class(page, site):
+    page.goto(site.at("overview"))
+    settled(page)
+    stages = page.locator(".stage")
+    assert stages.locator("h3").all_inner_texts() == ["Ingest", "Split", "Train", "Evaluate", "Report"]
+    assert stages.locator(".status").all_inner_texts() == ["finished"] * 5
+    assert site.data in stages.first.inner_text()
+    assert page.locator(".class-table tbody tr").count() == len(page.evaluate(CLASSES, site.data))
+    lineage = stages.first.get_by_role("link", name="lineage").get_attribute("href")
+    assert lineage.startswith("/trackio/artifacts?") and "selected_artifact=scenes" in lineage
+    assert "plotly" not in page.content()  # the first page draws no chart
+    page.get_by_role("table").get_by_role("link", name="road", exact=True).click()
+    assert state(page)["page"] == "images" and state(page)["has"] == "road"
+
+
+CLASSES = "async (data) => (await (await fetch('/api/classes?data=' + data)).json()).classes"
+
+
+def test_an_empty_store_names_the_commands_to_run(chromium, site, tmp_path):
+    with serving(tmp_path / "store") as url:
+        for page in watched(chromium, type(site)(url, None, "", ""), width=1440, height=900):
+            page.goto(url)
+            settled(page)
+            assert "sightline run --data FOLDER" in page.locator(".empty").inner_text()
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_charts_are_drawn_and_told_in_words(page, site, name):
+    page.goto(site.at(name))
+    settled(page)
+    for figure in CHARTS[name]:
+        plot = drawn(page, figure)
+        assert plot.get_attribute("aria-label")
+        chart = page.locator(f"[data-figure={figure}]")
+        chart.get_by_text("Values as a table").focus()
+        page.keyboard.press("Enter")
+        assert chart.locator("details.values tbody tr").count() > 0
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_images(page, site):
+    page.goto(site.at("run"))
+    settled(page)
+    click_cell(page, drawn(page, "confusion"), 0, 1)
+    page.wait_for_url("**page=images**")
+    assert (state(page)["cell"], state(page)["sort"], state(page)["desc"]) == ("0,1", "cell", "1")
+    assert state(page)["a"] == site.a
+    page.go_back()
+    settled(page)
+    assert state(page)["page"] == "run"
+
+
+def test_the_confusion_matrix_by_keyboard(page, site):
+    page.goto(site.at("run"))
+    settled(page)
+    drawn(page, "confusion")
+    chart = page.locator("[data-figure=confusion]")
+    chart.get_by_text("Values as a table").press("Enter")
+    first = chart.locator("tbody a").first
+    first.press("Enter")
+    page.wait_for_url("**page=images**")
+    assert "," in state(page)["cell"]
+
+
+def test_classes_that_stand_together_open_their_images(page, site):
+    page.goto(site.at("classes", name="zzz"))
+    settled(page)
+    known = page.evaluate(CLASSES, site.data)
+    click_cell(page, drawn(page, "cooccurrence"), 0, 1)
+    page.wait_for_url("**page=images**")
+    assert state(page)["has"].split(",") == [known[0]["name"], known[1]["name"]]
+    assert "name" not in state(page)  # a filter of before does not hide what was clicked
+
+
+def test_a_class_is_chosen_on_its_small_heat_map(page, site):
+    page.goto(site.at("classes"))
+    settled(page)
+    tiles = page.locator(".heat")
+    tiles.nth(1).press("Enter")
+    assert tiles.nth(1).get_attribute("aria-pressed") == "true"
+    assert state(page)["class"] == "1"
+    page.reload()
+    settled(page)
+    assert page.locator(".heat[aria-pressed=true]").count() == 1
+    assert tiles.nth(1).get_attribute("aria-pressed") == "true"
+
+
+def test_the_split_shows_what_its_subsets_share(page, site):
+    page.goto(site.at("split"))
+    settled(page)
+    assert page.locator(".checks li").count() == 3
+    assert page.locator(".group-list li").count() > 0
+    told = page.evaluate("async (a) => (await (await fetch('/api/split?a=' + a + '&data=scenes:v0')).json())", site.a)
+    assert page.locator(".pair").count() == len(told["pairs"])
+    page.locator(".tiles a").first.click()
+    assert state(page)["split"] == "train"
+
+
+def test_two_runs_on_the_same_images(page, site):
+    page.goto(site.at("compare"))
+    settled(page)
+    page.locator(".run-choices a").filter(has_text=site.b).click()
+    settled(page)
+    assert state(page)["b"] == site.b
+    drawn(page, "difference")
+    assert "train.epochs" in page.get_by_role("region", name="Settings that differ").inner_text()
+    assert page.locator(".four .pane:visible").count() == 4
+    page.keyboard.press("b")
+    page.wait_for_function("document.querySelectorAll('.four .pane:not([hidden])').length === 1")
+    page.keyboard.press("b")
+    page.wait_for_function("document.querySelectorAll('.four .pane:not([hidden])').length === 4")
+    page.get_by_role("button", name="The next image").click()
+    assert "pick" in state(page)
+    page.locator(".four-name a").click()
+    assert (state(page)["page"], state(page)["b"]) == ("image", site.b)
+
+
+def test_the_report_stands_in_a_frame_that_can_do_nothing(page, site):
+    page.goto(site.at("report"))
+    settled(page)
+    frame = page.locator(".framed iframe")
+    assert "allow-same-origin" not in frame.get_attribute("sandbox")
+    inner = page.frame_locator(".framed iframe")
+    inner.locator("h1").wait_for()
+    inner.locator(".js-plotly-plot").first.wait_for()
+
+
+def test_a_report_and_a_file_of_the_selection(page, site):
+    page.goto(site.at("report", split="valid"))
+    settled(page)
+    page.get_by_role("button", name="Write a report of them").click()
+    link = page.locator(".outcome a")
+    link.wait_for()
+    page.frame_locator(".framed iframe").locator("h1").wait_for()
+    page.get_by_role("button", name="Export them as one file").click()
+    page.get_by_role("button", name="Write the file").click()
+    saved = page.get_by_role("link", name="Save the file")
+    with page.expect_download() as found:
+        saved.click()
+    assert HOSTILE not in found.value.path().read_text(encoding="utf-8")
+
+
+def test_no_run_chosen_names_the_commands(page, site):
+    page.goto(site.at("run", a="none"))
+    settled(page)
+    assert "sightline evaluate" in page.locator(".empty").inner_text()
+
+
+def test_what_fails_says_why_and_can_be_tried_again(page, site):
+    page.expected.append("500")
+    page.route(
+        "**/api/figures/confusion**", lambda route: route.fulfill(status=500, json={"error": "The table is gone."})
+    )
+    page.goto(site.at("run"))
+    settled(page)
+    chart = page.locator("[data-figure=confusion]")
+    chart.scroll_into_view_if_needed()
+    chart.get_by_role("alert").wait_for()
+    assert "The table is gone." in chart.inner_text()
+    page.unroute("**/api/figures/confusion**")
+    chart.get_by_role("button", name="Try again").click()
+    drawn(page, "confusion")
+
+
+@pytest.mark.parametrize("name", ["overview", "classes", "split", "run", "compare", "report"])
+def test_nothing_is_cut_in_a_narrow_window(narrow, site, name):
+    narrow.goto(site.at(name, b=site.b))
+    settled(narrow)
+    assert narrow.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth")
