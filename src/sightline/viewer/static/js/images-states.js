@@ -33,8 +33,9 @@ function removal(param, value) {
 /** The query failed, most often an expression that DuckDB does not understand. */
 export function failedState(error, retry) {
   const sql = params("where").length ? h("a", { class: "button", href: link({ where: null }) }, "Remove the SQL expression") : null;
+  const rest = active().length ? h("a", { class: "button", href: link(nothing()) }, "Clear all filters") : null;
   return h("div", { class: "error-box", role: "alert" }, h("p", null, error.message), error.command ? command(error.command) : null,
-    h("div", { class: "actions" }, h("button", { class: "button", type: "button", on: { click: retry } }, "Try again"), sql));
+    h("div", { class: "actions" }, h("button", { class: "button", type: "button", on: { click: retry } }, "Try again"), sql, rest));
 }
 
 /** There is no run to show predictions of. */

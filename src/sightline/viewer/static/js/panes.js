@@ -190,7 +190,8 @@ class Panes {
     this.center = this.center.map((middle, axis) => (half[axis] >= 0.5 ? 0.5 : Math.min(1 - half[axis], Math.max(half[axis], middle))));
     Object.assign(this, { size, room: [wide, high], fit });
     const shift = this.center.map((middle, axis) => this.room[axis] / 2 - middle * size[axis] * this.scale);
-    for (const { stage, canvas, image } of this.list) {
+    for (const { window, stage, canvas, image } of this.list) {
+      window.style.touchAction = this.scale > 1 ? "none" : "pan-y";
       Object.assign(stage.style, { width: `${size[0]}px`, height: `${size[1]}px`, transform: `translate(${shift[0]}px, ${shift[1]}px) scale(${this.scale})` });
       const sharp = fit * this.scale > 1.6;
       canvas.classList.toggle("sharp", sharp);

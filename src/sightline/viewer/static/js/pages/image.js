@@ -42,7 +42,7 @@ class Picture {
     const kept = this.panes && { scale: this.panes.scale, center: this.panes.center };
     this.#clear();
     this.row = row;
-    this.panes = panes({ ...this.#what(row), wheel: true, outline: param("outline") !== "0", changed: () => this.#sync() });
+    this.panes = panes({ ...this.#what(row), wheel: !matchMedia("(max-width: 800px)").matches, outline: param("outline") !== "0", changed: () => this.#sync() });
     if (kept) Object.assign(this.panes, kept);
     refill(this.root, this.#head(row), this.#notice(row), this.panes.element, this.#drive(row));
     this.panes.only(param("layers"));
