@@ -8,6 +8,7 @@ import { assign, release, thumb } from "./thumbs.js";
 import { worth } from "./columns.js";
 
 const GAP = 12;
+const LEAST = { s: 130, m: 196, l: 320 };
 const CAPTION = 42;
 
 /**
@@ -59,10 +60,10 @@ class Grid {
   }
 
   #lay() {
-    const { source } = this.look();
+    const { source, size } = this.look();
     const wide = this.element.clientWidth - 2 * GAP;
     if (wide <= 0) return;
-    const least = wide < 480 ? 150 : 196;
+    const least = LEAST[size ?? "m"] * (wide < 480 ? 0.77 : 1);
     const columns = Math.max(1, Math.floor((wide + GAP) / (least + GAP)));
     this.wide = Math.floor((wide - (columns - 1) * GAP) / columns);
     this.high = Math.round(this.wide * this.#aspect(source)) + CAPTION;

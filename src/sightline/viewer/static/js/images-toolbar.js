@@ -7,6 +7,7 @@ import { link, param, set } from "./state.js";
 
 const LAYERS = [["target", "Ground truth", "g"], ["prediction", "Prediction", "p"], ["error", "Error", "e"], ["none", "Plain", ""]];
 const VIEWS = [["grid", "Grid"], ["table", "Table"]];
+const SIZES = [["s", "S", "", "Small tiles"], ["m", "M", "", "Tiles of middle size"], ["l", "L", "", "Large tiles"]];
 
 /** Returns {element, matched(n, total), sync(), worst()}. */
 export function toolbar(context) {
@@ -17,6 +18,7 @@ export function toolbar(context) {
   const report = h("a", { class: "button", title: "A report of these images, or one file to send" }, "Report…");
   const layers = segments("Layer", LAYERS, () => param("layer") ?? "target", (value) => set({ layer: value === "target" ? null : value }, { replace: true }));
   const views = segments("View", VIEWS, () => param("view") ?? "grid", (value) => set({ view: value === "grid" ? null : value }));
+  const sizes = segments("Size of the tiles", SIZES, () => param("size") ?? "m", (value) => set({ size: value === "m" ? null : value }, { replace: true }));
   order.addEventListener("change", () => set({ sort: order.value || null, desc: order.value && downwards(order.value) ? 1 : null }));
   way.addEventListener("click", () => set({ desc: param("desc") ? null : 1 }));
   const setWorst = () => {
@@ -28,7 +30,7 @@ export function toolbar(context) {
   worst.disabled = !context.a;
   const sync = () => {
     options(order, context);
-    way.hidden = !param("sort");
+    way.disabled = !param("sort");
     way.textContent = param("desc") ? "↓" : "↑";
     way.title = param("desc") ? "Falling: click for rising" : "Rising: click for falling";
     way.setAttribute("aria-label", way.title);
@@ -36,9 +38,11 @@ export function toolbar(context) {
     report.href = link({ page: "report" });
     layers.sync();
     views.sync();
+    sizes.sync();
+    sizes.element.hidden = param("view") === "table";
   };
   sync();
-  const element = h("div", { class: "toolbar" }, counted, h("div", { class: "tools" }, h("label", { class: "choice" }, h("span", null, "Sort"), order), way, worst), h("div", { class: "tools" }, layers.element), h("div", { class: "tools views" }, views.element, report));
+  const element = h("div", { class: "toolbar" }, counted, h("div", { class: "tools" }, order, way, worst), h("div", { class: "tools" }, layers.element), h("div", { class: "tools views" }, views.element, sizes.element, report));
   const matched = (n, total) => (counted.textContent = n === total ? `${number(total)} images` : `${number(n)} of ${number(total)}`);
   return { element, matched, sync, worst: setWorst };
 }
@@ -58,7 +62,7 @@ function options(order, { a, b }) {
 }
 
 function segments(label, entries, read, write) {
-  const buttons = entries.map(([value, text, key]) => h("button", { class: "button", type: "button", title: key ? `${text} (${key})` : text, dataset: { value }, on: { click: () => write(value) } }, text));
+  const buttons = entries.map(([value, text, key, words = text]) => h("button", { class: "button", type: "button", title: key ? `${words} (${key})` : words, "aria-label": words === text ? null : words, dataset: { value }, on: { click: () => write(value) } }, text));
   const sync = () => buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.value === read())));
   return { element: h("div", { class: "segments", role: "group", "aria-label": label }, buttons), sync };
 }

@@ -9,7 +9,7 @@ export const orderKeys = [...filterKeys, "sort", "desc", "data"];
 export const paintKeys = ["off", "alpha", "colors"];
 
 /** What goes along from one page to another; every other parameter belongs to its page. */
-const lasting = new Set(["page", "data", "a", "b", ...paintKeys, ...filterKeys, "sort", "desc", "view", "layer"]);
+const lasting = new Set(["page", "data", "a", "b", ...paintKeys, ...filterKeys, "sort", "desc", "view", "layer", "size"]);
 
 const listeners = new Set();
 let current = new URLSearchParams(location.search);

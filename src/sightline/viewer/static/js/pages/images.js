@@ -53,7 +53,7 @@ class List {
   /** What the views draw. */
   look() {
     const { data, a, b } = this.context;
-    return { source: this.source, active: this.active, data, a, b, layer: this.layer(), sort: param("sort"), desc: param("desc"), cell: param("cell") };
+    return { source: this.source, active: this.active, data, a, b, layer: this.layer(), sort: param("sort"), desc: param("desc"), cell: param("cell"), size: "sml".includes(param("size") ?? "m") ? param("size") : null };
   }
 
   layer() {
@@ -166,7 +166,7 @@ class List {
       if (!this.view.element.hidden) this.view.reveal(0);
     }
     if (keys.has("view")) this.#build();
-    if (keys.has("layer")) {
+    if (keys.has("layer") || keys.has("size")) {
       this.view.update();
       this.#inspect();
     }
