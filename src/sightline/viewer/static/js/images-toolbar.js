@@ -2,7 +2,7 @@
 
 import { columns } from "./columns.js";
 import { announce, h } from "./dom.js";
-import { number } from "./format.js";
+import { count, number } from "./format.js";
 import { link, param, set } from "./state.js";
 
 const LAYERS = [["target", "Ground truth", "g"], ["prediction", "Prediction", "p"], ["error", "Error", "e"], ["none", "Plain", ""]];
@@ -15,7 +15,7 @@ export function toolbar(context) {
   const order = h("select", { "aria-label": "Sort by" });
   const way = h("button", { class: "button", type: "button" });
   const worst = h("button", { class: "button", type: "button", title: "Worst IoU first (w)" }, "Worst first");
-  const report = h("a", { class: "button", title: "A report of these images, or one file to send" }, "Report…");
+  const report = h("a", { class: "button", title: "A report of these images, or one file to send" }, "Report");
   const layers = segments("Layer", LAYERS, () => param("layer") ?? "target", (value) => set({ layer: value === "target" ? null : value }, { replace: true }));
   const views = segments("View", VIEWS, () => param("view") ?? "grid", (value) => set({ view: value === "grid" ? null : value }));
   const sizes = segments("Size of the tiles", SIZES, () => param("size") ?? "m", (value) => set({ size: value === "m" ? null : value }, { replace: true }));
@@ -43,7 +43,7 @@ export function toolbar(context) {
   };
   sync();
   const element = h("div", { class: "toolbar" }, counted, h("div", { class: "tools" }, order, way, worst), h("div", { class: "tools" }, layers.element), h("div", { class: "tools views" }, views.element, sizes.element, report));
-  const matched = (n, total) => (counted.textContent = n === total ? `${number(total)} images` : `${number(n)} of ${number(total)}`);
+  const matched = (n, total) => Object.assign(counted, { textContent: count(n, "image"), title: `of ${number(total)}` });
   return { element, matched, sync, worst: setWorst };
 }
 
