@@ -45,7 +45,7 @@ def click_cell(page, plot, row, column):
 def test_the_overview_tells_of_every_stage_and_class(page, site):
     page.goto(site.at("overview"))
     settled(page)
-    stages = page.locator(".stage")
+    stages = page.locator(".walk-step")
     assert stages.locator("h3").all_inner_texts() == ["Ingest", "Split", "Train", "Evaluate", "Report"]
     assert stages.locator(".status").all_inner_texts() == ["finished"] * 5
     assert site.data in stages.first.inner_text()

@@ -1,4 +1,5 @@
 /** The look of all charts: colours from the style sheet's variables, so that light and dark fit the page around them. */
+import { rgb } from "./colors.js";
 
 const AXIS = /^[xy]axis\d*$/;
 
@@ -43,6 +44,16 @@ function marks(trace, color) {
     trace.colorscale = names.map((name, place) => [place / (names.length - 1), color(name)]);
     if (trace.colorbar) trace.colorbar = { outlinewidth: 0, thickness: 10, ...trace.colorbar };
   }
+  if (trace.line?.color) trace.line.color = visible(trace.line.color, color);
   for (const key of ["error_x", "error_y"]) if (trace[key]) trace[key].color = color("--text");
   return trace;
+}
+
+// A line in a class's colour that hardly differs from the page goes halfway to the colour of the text.
+function visible(line, color) {
+  const all = [line, color("--bg"), color("--text")];
+  if (!all.every((each) => /^#[0-9a-f]{6}$/i.test(each))) return line;
+  const [own, page, text] = all.map(rgb);
+  const far = Math.max(...own.map((part, place) => Math.abs(part - page[place])));
+  return far > 64 ? line : `rgb(${own.map((part, place) => Math.round((part + text[place]) / 2)).join(",")})`;
 }

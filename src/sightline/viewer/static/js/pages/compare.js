@@ -14,6 +14,8 @@ import { noRun } from "./run.js";
 export const title = "Compare";
 export const updates = true;
 
+const SHOWN = 8;
+
 export async function show(root, { catalog, data, a, b }) {
   if (!a || !b || a === b) {
     root.replaceChildren(a ? choice(catalog, a) : noRun());
@@ -25,9 +27,9 @@ export async function show(root, { catalog, data, a, b }) {
     heading(a, b), scores(found), view.element,
     section("Images", changed("Got worse", found.worse, { data, a, b }), changed("Got better", found.better, { data, a, b })),
     section("IoU per class, B less A",
-      found.reason ? h("p", { class: "note" }, found.reason) : null,
+      found.reason ? h("p", { class: "remark" }, found.reason) : null,
       chart("difference", { title: "Difference with its interval", query: { data, a, b }, height: 320,
-        note: "A click on a class shows its images, those that changed most first.",
+        note: "A click on a class shows its images, those that lost most first.",
         label: "Difference of the IoU of each class between B and A, with its interval." }),
       metricTable(found.metrics)),
     section("Settings that differ", settings(found.config))));
@@ -89,7 +91,14 @@ function settings(config) {
 
 function changed(what, rows, { data, a, b }) {
   if (!rows.length) return h("div", {}, h("h3", {}, what), h("p", { class: "muted" }, "None."));
-  return h("div", {}, h("h3", {}, what), h("ul", { class: "changes" }, rows.map((row) => h("li", { class: "panel change" },
+  const boxes = rows.map((row) => changeBox(row, { data, a, b }));
+  const more = boxes.splice(SHOWN);
+  return h("div", {}, h("h3", {}, what), h("ul", { class: "changes" }, boxes),
+    more.length ? h("details", {}, h("summary", {}, `${more.length} more`), h("ul", { class: "changes" }, more)) : null);
+}
+
+function changeBox(row, { data, a, b }) {
+  return h("li", { class: "panel change" },
     h("div", { class: "pair-images" },
       picture({ ...row, data, a, layer: "error", label: `A ${iou(row.a)}` }),
       picture({ ...row, data, a: b, layer: "error", label: `B ${iou(row.b)}` })),
@@ -97,7 +106,7 @@ function changed(what, rows, { data, a, b }) {
       h("span", { class: row.change < 0 ? "bad" : "good" }, signed(row.change)),
       h("span", { class: "picture-name" }, row.File_Name),
       h("button", { class: "button small", type: "button", "aria-label": `Four panes of ${row.File_Name}`,
-        on: { click: () => choose(row.File_Name) } }, "Four panes"))))));
+        on: { click: () => choose(row.File_Name) } }, "Four panes")));
 }
 
 function choose(name) {
@@ -118,10 +127,11 @@ function fourPanes(found, { data, a, b }) {
   const end = () => { view?.dispose(); view = null; };
   const draw = (name) => (image) => {
     end();
-    view = panes({ data, name, a, b, width: image.Width, height: image.Height, show: ["image", "target", "a", "b"], label: `Four views of ${name}` });
+    view = panes({ data, name, a, b, width: image.Width, height: image.Height, show: ["target", "image", "a", "b"], label: `Four views of ${name}` });
     const change = found.worse.concat(found.better).find((row) => row.File_Name === name)?.change ?? image.change;
     words.replaceChildren(h("a", { href: link({ page: "image", image: name }) }, name), ` ${signed(change)}`);
     announce(`${name}, mIoU ${signed(change)}`);
+    view.element.style.setProperty("--ratio", `${image.Width} / ${image.Height}`);
     return view.element;
   };
   const update = () => {

@@ -47,8 +47,8 @@ function pipeline(stages, catalog) {
 
 function stageBox(stage, catalog) {
   const { spec, status = "missing", facts: words, error, command: text } = stage;
-  return h("li", { class: `panel stage is-${status}` },
-    h("div", { class: "stage-head" }, h("h3", {}, stage.stage), h("span", { class: "status" }, STATUS[status] ?? status)),
+  return h("li", { class: `panel walk-step is-${status}` },
+    h("div", { class: "step-head" }, h("h3", {}, stage.stage), h("span", { class: "status" }, STATUS[status] ?? status)),
     spec ? h("p", { class: "spec" }, h("a", { href: link({ page: PAGES[stage.stage] }) }, spec)) : null,
     words ? h("p", {}, words) : null,
     status === "failed" && error ? h("p", { class: "bad" }, error) : null,

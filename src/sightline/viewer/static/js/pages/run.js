@@ -85,7 +85,7 @@ function configuration({ config, versions, command: text }) {
   const lines = (entries) => Object.entries(entries).map(([key, value]) => [h("code", {}, key), shown(value)]);
   return section("Configuration",
     command(text),
-    h("div", { class: "columns" },
+    h("div", { class: "columns settings" },
       table("Configuration", ["Setting", "Value"], lines(config)),
       table("Versions", ["Package", "Version"], lines(versions))));
 }

@@ -93,7 +93,7 @@ function groups(rows) {
   const drives = byDrive(rows);
   const most = Math.max(...rows.map((row) => row.images));
   return h("div", { class: "drives" }, [...drives].map(([drive, members]) =>
-    h("div", { class: "drive" }, h("h3", {}, drive || "no drive"),
+    h("div", { class: "drive-groups" }, members.length === 1 && members[0].group === drive ? null : h("h3", {}, drive || "no drive"),
       h("ul", { class: "group-list" }, members.map((row) => groupRow(row, most))))));
 }
 
