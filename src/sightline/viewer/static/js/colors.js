@@ -97,7 +97,12 @@ function setOff(off) {
 }
 
 function switchedOff() {
-  return new Set((param("off") ?? "").split(",").filter((part) => /^\d+$/.test(part)).map(Number));
+  return new Set(
+    (param("off") ?? "")
+      .split(",")
+      .filter((part) => /^\d+$/.test(part))
+      .map(Number),
+  );
 }
 
 function editedColors() {

@@ -25,14 +25,39 @@ const NAME = { sort: "File_Name", title: "File", width: 240, file: true, read: (
 /** The columns for what is shown: run A, run B, a filter on a cell of the confusion matrix. */
 export function columns({ a, b, cell }) {
   const own = classes();
-  const shares = own.map(({ name, index, color }) => ({ sort: `${name}_share`, title: name, group: "share", color, width: 104, numeric: true, read: (row) => percent(row.share?.[index]) }));
-  const ious = own.map(({ name, index, color }) => ({ sort: `${name}_iou`, title: name, group: "IoU", color, width: 104, numeric: true, read: (row) => iou(row.iou?.[index]) }));
-  return [NAME, ...(cell ? [CELL] : []), ...(a ? [A] : []), ...(a && b ? B : []), ...FACTS, ...(a ? ious : []), ...shares];
+  const shares = own.map(({ name, index, color }) => ({
+    sort: `${name}_share`,
+    title: name,
+    group: "share",
+    color,
+    width: 104,
+    numeric: true,
+    read: (row) => percent(row.share?.[index]),
+  }));
+  const ious = own.map(({ name, index, color }) => ({
+    sort: `${name}_iou`,
+    title: name,
+    group: "IoU",
+    color,
+    width: 104,
+    numeric: true,
+    read: (row) => iou(row.iou?.[index]),
+  }));
+  return [
+    NAME,
+    ...(cell ? [CELL] : []),
+    ...(a ? [A] : []),
+    ...(a && b ? B : []),
+    ...FACTS,
+    ...(a ? ious : []),
+    ...shares,
+  ];
 }
 
 /** What a tile says of a row: the value that it is sorted by, or its mIoU. */
 export function worth(row, sort) {
   const column = sort && columns({ a: true, b: true, cell: true }).find((each) => each.sort === sort);
-  if (!column || column.file || column.sort === "miou") return row.miou === null || row.miou === undefined ? "" : `IoU ${iou(row.miou)}`;
+  if (!column || column.file || column.sort === "miou")
+    return row.miou === null || row.miou === undefined ? "" : `IoU ${iou(row.miou)}`;
   return column.read(row);
 }

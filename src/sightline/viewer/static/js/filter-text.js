@@ -9,7 +9,9 @@ const LISTS = { has: "with", lacks: "without", split: "subset", group: "group" }
 export function active() {
   return filterKeys.flatMap((key) => {
     if (key in LISTS) return listed(key);
-    return params(key).filter(Boolean).map((value) => ({ key, value, text: words(key, value), patch: without(key, value) }));
+    return params(key)
+      .filter(Boolean)
+      .map((value) => ({ key, value, text: words(key, value), patch: without(key, value) }));
   });
 }
 
@@ -29,9 +31,24 @@ export function words(key, value) {
 }
 
 const WORDS = {
-  share: (value) => range(value, (name) => `share of ${name}`, (x) => `${Number((100 * x).toFixed(2))}%`),
-  iou: (value) => range(value, (name) => (name === "miou" ? "mIoU" : `IoU of ${name}`), (x) => x),
-  bright: (value) => range(`:${value}`, () => "brightness", (x) => x),
+  share: (value) =>
+    range(
+      value,
+      (name) => `share of ${name}`,
+      (x) => `${Number((100 * x).toFixed(2))}%`,
+    ),
+  iou: (value) =>
+    range(
+      value,
+      (name) => (name === "miou" ? "mIoU" : `IoU of ${name}`),
+      (x) => x,
+    ),
+  bright: (value) =>
+    range(
+      `:${value}`,
+      () => "brightness",
+      (x) => x,
+    ),
   name: (value) => `name has “${value}”`,
   flag: (value) => (value === "any" ? "flagged" : `flagged ${value}`),
   where: (value) => `SQL: ${value}`,
@@ -53,7 +70,10 @@ function cell(value) {
 function listed(key) {
   const names = splitNames(param(key));
   return names.map((name) => {
-    const rest = names.filter((each) => each !== name).map(guarded).join(",");
+    const rest = names
+      .filter((each) => each !== name)
+      .map(guarded)
+      .join(",");
     const text = key === "split" && name === "None" ? "not in the split" : `${LISTS[key]} ${name}`;
     return { key, value: name, text, patch: { [key]: rest || null } };
   });

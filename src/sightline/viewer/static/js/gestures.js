@@ -9,12 +9,19 @@ export function gestures(pane, group) {
     return [event.clientX - box.left - window.clientLeft, event.clientY - box.top - window.clientTop];
   };
 
-  window.addEventListener("wheel", (event) => {
-    if (!(group.wheel || event.ctrlKey || window.matches(":focus"))) return;
-    event.preventDefault();
-    const lines = event.deltaMode === 1 ? 20 : 1;
-    group.zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), group.where(...local(event)) ?? group.center);
-  }, { passive: false });
+  window.addEventListener(
+    "wheel",
+    (event) => {
+      if (!(group.wheel || event.ctrlKey || window.matches(":focus"))) return;
+      event.preventDefault();
+      const lines = event.deltaMode === 1 ? 20 : 1;
+      group.zoom(
+        Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)),
+        group.where(...local(event)) ?? group.center,
+      );
+    },
+    { passive: false },
+  );
 
   window.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -34,8 +41,12 @@ export function gestures(pane, group) {
   const lift = (event) => touches.delete(event.pointerId);
   window.addEventListener("pointerup", lift);
   window.addEventListener("pointercancel", lift);
-  window.addEventListener("pointerleave", () => { if (!window.matches(":focus-visible")) group.point(null); });
-  window.addEventListener("dblclick", (event) => (group.scale > 1.01 ? group.reset() : group.zoom(3, group.where(...local(event)) ?? group.center)));
+  window.addEventListener("pointerleave", () => {
+    if (!window.matches(":focus-visible")) group.point(null);
+  });
+  window.addEventListener("dblclick", (event) =>
+    group.scale > 1.01 ? group.reset() : group.zoom(3, group.where(...local(event)) ?? group.center),
+  );
   window.addEventListener("blur", () => group.point(null));
   window.addEventListener("keydown", keyed);
 
@@ -49,7 +60,10 @@ export function gestures(pane, group) {
     const distance = (point) => Math.max(1, Math.hypot(point[0] - other[0], point[1] - other[1]));
     const middle = group.where((now[0] + other[0]) / 2, (now[1] + other[1]) / 2) ?? group.center;
     group.zoom(distance(now) / distance(before), middle);
-    drag(before.map((value) => value / 2), now.map((value) => value / 2));
+    drag(
+      before.map((value) => value / 2),
+      now.map((value) => value / 2),
+    );
   }
 
   /** Arrows move the pointer from pixel to pixel, far enough to be seen; the picture follows at its edge. */
@@ -58,11 +72,14 @@ export function gestures(pane, group) {
     if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const from = group.cursor ?? group.center;
-    const wide = Math.max(1, Math.round((event.shiftKey ? 0.1 : 0.015) * group.width / group.scale));
+    const wide = Math.max(1, Math.round(((event.shiftKey ? 0.1 : 0.015) * group.width) / group.scale));
     const step = [wide / group.width, wide / group.height];
     const to = from.map((value, axis) => Math.min(1 - 1e-6, Math.max(0, value + way[axis] * step[axis])));
     const half = [0, 1].map((axis) => group.room[axis] / 2 / (group.size[axis] * group.scale));
-    const out = to.map((value, axis) => Math.max(0, Math.abs(value - group.center[axis]) - half[axis]) * Math.sign(value - group.center[axis]));
+    const out = to.map(
+      (value, axis) =>
+        Math.max(0, Math.abs(value - group.center[axis]) - half[axis]) * Math.sign(value - group.center[axis]),
+    );
     group.cursor = to;
     if (out.some(Boolean)) group.move(...out);
     group.point(to, pane);

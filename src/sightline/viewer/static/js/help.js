@@ -25,17 +25,40 @@ const KEYS = [
 /** Open it; a second call brings the same one. */
 export function showHelp() {
   const close = h("button", { class: "button", type: "button", on: { click: () => dialog.close() } }, "Close");
-  const dialog = h("dialog", { class: "dialog help", "aria-labelledby": "help-title", on: { close: () => dialog.remove() } },
-    h("h2", { id: "help-title" }, "Keys"), keyTable(), switchOff(), h("h2", null, "Colours"), colors(),
-    h("h2", null, "Links"), h("p", null, "The address holds the whole view: dataset, runs, filters, classes, colours, opacity. Send it, and the next person sees the same."),
-    h("div", { class: "actions" }, close));
+  const dialog = h(
+    "dialog",
+    { class: "dialog help", "aria-labelledby": "help-title", on: { close: () => dialog.remove() } },
+    h("h2", { id: "help-title" }, "Keys"),
+    keyTable(),
+    switchOff(),
+    h("h2", null, "Colours"),
+    colors(),
+    h("h2", null, "Links"),
+    h(
+      "p",
+      null,
+      "The address holds the whole view: dataset, runs, filters, classes, colours, opacity. Send it, and the next person sees the same.",
+    ),
+    h("div", { class: "actions" }, close),
+  );
   document.body.append(dialog);
   dialog.showModal();
 }
 
 function keyTable() {
-  const keyed = (keys) => keys.split(" ").map((part) => (/^(or|…|\+|to)$/.test(part) && keys !== "+ − 0" ? ` ${part} ` : h("kbd", null, part)));
-  return h("table", { class: "keys" }, h("tbody", null, KEYS.map(([keys, text]) => h("tr", null, h("th", { scope: "row" }, keyed(keys)), h("td", null, text)))));
+  const keyed = (keys) =>
+    keys
+      .split(" ")
+      .map((part) => (/^(or|…|\+|to)$/.test(part) && keys !== "+ − 0" ? ` ${part} ` : h("kbd", null, part)));
+  return h(
+    "table",
+    { class: "keys" },
+    h(
+      "tbody",
+      null,
+      KEYS.map(([keys, text]) => h("tr", null, h("th", { scope: "row" }, keyed(keys)), h("td", null, text))),
+    ),
+  );
 }
 
 function switchOff() {
@@ -47,8 +70,25 @@ function switchOff() {
 function colors() {
   const palette = Object.entries(facts().palette ?? {}).filter(([, value]) => typeof value === "number");
   const least = palette.length ? Math.min(...palette.map(([, value]) => value)) : null;
-  const each = palette.map(([vision, value]) => `${vision === "none" ? "normal vision" : vision} ${number(value, 1)}`).join(", ");
-  const measured = least === null ? null : h("p", null, "The smallest difference between two colours of this palette is ",
-    h("strong", null, `ΔE ${number(least, 1)}`), ` (CIEDE2000; ${each}). Under 10 it gets hard: give one of the two another colour in the legend.`);
-  return [measured, h("p", null, "Classes are also told apart without colour: by a line between them, by their name under the pointer, and by switching one off or alone. The error map hatches wrong pixels in the colour of the class that was predicted.")];
+  const each = palette
+    .map(([vision, value]) => `${vision === "none" ? "normal vision" : vision} ${number(value, 1)}`)
+    .join(", ");
+  const measured =
+    least === null
+      ? null
+      : h(
+          "p",
+          null,
+          "The smallest difference between two colours of this palette is ",
+          h("strong", null, `ΔE ${number(least, 1)}`),
+          ` (CIEDE2000; ${each}). Under 10 it gets hard: give one of the two another colour in the legend.`,
+        );
+  return [
+    measured,
+    h(
+      "p",
+      null,
+      "Classes are also told apart without colour: by a line between them, by their name under the pointer, and by switching one off or alone. The error map hatches wrong pixels in the colour of the class that was predicted.",
+    ),
+  ];
 }

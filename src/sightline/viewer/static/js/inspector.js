@@ -14,12 +14,30 @@ export function mountInspector(root, context) {
   const draw = () => {
     if (!state.row) {
       release(picture);
-      refill(root, h("p", { class: "muted none" }, context.data ? "Select an image to see what is known of it." : ""), h("div", { class: "inspector-foot" }, context.data ? listButton(context) : null));
+      refill(
+        root,
+        h("p", { class: "muted none" }, context.data ? "Select an image to see what is known of it." : ""),
+        h("div", { class: "inspector-foot" }, context.data ? listButton(context) : null),
+      );
       return;
     }
     const preview = page() !== "image";
-    if (preview) assign(picture, { id: state.row.id, name: state.row.File_Name, data: context.data, a: context.a, layer: state.layer });
-    refill(root, preview ? picture : null, heading(state.row, context), factsOf(state.row, context), classTable(state.row, context), flagsOf(state.row, context));
+    if (preview)
+      assign(picture, {
+        id: state.row.id,
+        name: state.row.File_Name,
+        data: context.data,
+        a: context.a,
+        layer: state.layer,
+      });
+    refill(
+      root,
+      preview ? picture : null,
+      heading(state.row, context),
+      factsOf(state.row, context),
+      classTable(state.row, context),
+      flagsOf(state.row, context),
+    );
     picture.style.setProperty("--aspect", `${state.row.Width} / ${state.row.Height}`);
   };
   const show = (row, layer = state.layer) => {
@@ -27,19 +45,42 @@ export function mountInspector(root, context) {
     Object.assign(state, { row, layer });
     draw();
   };
-  const ends = [onClasses(() => { if (state.row) repaint(root); }), onFlags(({ name, flags }) => {
-    if (state.row?.File_Name !== name) return;
-    state.row.flags = flags;
-    draw();
-  })];
+  const ends = [
+    onClasses(() => {
+      if (state.row) repaint(root);
+    }),
+    onFlags(({ name, flags }) => {
+      if (state.row?.File_Name !== name) return;
+      state.row.flags = flags;
+      draw();
+    }),
+  ];
   draw();
-  return { show, leave() { release(picture); ends.forEach((end) => end()); } };
+  return {
+    show,
+    leave() {
+      release(picture);
+      ends.forEach((end) => end());
+    },
+  };
 }
 
 function heading(row, context) {
-  const open = page() === "image" ? null : h("a", { class: "button primary", href: link({ page: "image", image: row.File_Name }) }, "Open");
-  const flag = h("button", { class: "button", type: "button", title: "Flag this image (f)", on: { click: () => flagDialog(context, row) } }, "⚑ Flag…");
-  return h("div", { class: "inspector-head" }, h("h2", { class: "file-name" }, row.File_Name), h("div", { class: "actions" }, open, flag));
+  const open =
+    page() === "image"
+      ? null
+      : h("a", { class: "button primary", href: link({ page: "image", image: row.File_Name }) }, "Open");
+  const flag = h(
+    "button",
+    { class: "button", type: "button", title: "Flag this image (f)", on: { click: () => flagDialog(context, row) } },
+    "⚑ Flag…",
+  );
+  return h(
+    "div",
+    { class: "inspector-head" },
+    h("h2", { class: "file-name" }, row.File_Name),
+    h("div", { class: "actions" }, open, flag),
+  );
 }
 
 function factsOf(row, { a, b }) {
@@ -55,25 +96,64 @@ function factsOf(row, { a, b }) {
     a && b ? ["B − A", signed(row.change)] : null,
     row.a?.loss === null || row.a?.loss === undefined ? null : ["Loss, run A", number(row.a.loss, 3)],
   ].filter(Boolean);
-  return h("dl", { class: "facts" }, facts.map(([term, value]) => [h("dt", null, term), h("dd", { class: "number" }, value)]));
+  return h(
+    "dl",
+    { class: "facts" },
+    facts.map(([term, value]) => [h("dt", null, term), h("dd", { class: "number" }, value)]),
+  );
 }
 
 /** Share and IoU of each class; a click on a class switches it on or off. */
 function classTable(row, { a, b }) {
   const other = b && row.b?.iou;
   const head = ["Class", "Share", ...(a ? [other ? "IoU A" : "IoU"] : []), ...(other ? ["IoU B"] : [])];
-  const lines = classes().map(({ index, name, color, on }) => h("tr", { class: on ? "" : "off", dataset: { index } },
-    h("th", { scope: "row" }, h("button", { class: "class-name", type: "button", title: `${name}: on or off`, on: { click: () => toggle(index) } }, h("span", { class: "dot", style: { background: color } }), h("span", { class: "name" }, name))),
-    h("td", { class: "number" }, row.share?.[index] ? percent(row.share[index]) : h("span", { class: "muted" }, NONE)),
-    a ? h("td", { class: "number" }, bar(row.iou?.[index])) : null,
-    other ? h("td", { class: "number" }, iou(row.b.iou[index])) : null));
-  return h("table", { class: "table class-table" }, h("thead", null, h("tr", null, head.map((text, at) => h("th", { scope: "col", class: at ? "number" : "" }, text)))), h("tbody", null, lines));
+  const lines = classes().map(({ index, name, color, on }) =>
+    h(
+      "tr",
+      { class: on ? "" : "off", dataset: { index } },
+      h(
+        "th",
+        { scope: "row" },
+        h(
+          "button",
+          { class: "class-name", type: "button", title: `${name}: on or off`, on: { click: () => toggle(index) } },
+          h("span", { class: "dot", style: { background: color } }),
+          h("span", { class: "name" }, name),
+        ),
+      ),
+      h(
+        "td",
+        { class: "number" },
+        row.share?.[index] ? percent(row.share[index]) : h("span", { class: "muted" }, NONE),
+      ),
+      a ? h("td", { class: "number" }, bar(row.iou?.[index])) : null,
+      other ? h("td", { class: "number" }, iou(row.b.iou[index])) : null,
+    ),
+  );
+  return h(
+    "table",
+    { class: "table class-table" },
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        head.map((text, at) => h("th", { scope: "col", class: at ? "number" : "" }, text)),
+      ),
+    ),
+    h("tbody", null, lines),
+  );
 }
 
 /** An IoU with a bar as long as it is high. */
 function bar(value) {
   const missing = value === null || value === undefined;
-  return h("span", { class: `iou-bar${missing ? " muted" : ""}`, style: { "--value": missing ? 0 : value } }, iou(value));
+  return h(
+    "span",
+    { class: `iou-bar${missing ? " muted" : ""}`, style: { "--value": missing ? 0 : value } },
+    iou(value),
+  );
 }
 
 function repaint(root) {
@@ -86,6 +166,12 @@ function repaint(root) {
 }
 
 function flagsOf(row, context) {
-  const list = row.flags?.length ? h("ul", { class: "flag-list" }, row.flags.map((each) => entry(context.data, row, each))) : h("p", { class: "muted" }, "Not flagged.");
+  const list = row.flags?.length
+    ? h(
+        "ul",
+        { class: "flag-list" },
+        row.flags.map((each) => entry(context.data, row, each)),
+      )
+    : h("p", { class: "muted" }, "Not flagged.");
   return h("section", { class: "inspector-flags" }, h("h3", null, "Flags"), list, listButton(context));
 }

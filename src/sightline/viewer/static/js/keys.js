@@ -23,7 +23,8 @@ export function setEnabled(on) {
   else localStorage.setItem(OFF, "1");
 }
 
-const WRITING = "textarea, select, [contenteditable], input:not([type=checkbox], [type=radio], [type=range], [type=color])";
+const WRITING =
+  "textarea, select, [contenteditable], input:not([type=checkbox], [type=radio], [type=range], [type=color])";
 const PRESSED = new Set(["Enter", " "]);
 
 function pressed(event) {

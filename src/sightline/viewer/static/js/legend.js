@@ -7,10 +7,21 @@ import { number, percent } from "./format.js";
 /** Build the legend into `root` and keep it up to date. */
 export function mountLegend(root) {
   const chips = h("div", { class: "chips", role: "toolbar", "aria-label": "Classes", on: { keydown: walk } });
-  const slider = h("input", { type: "range", min: 0, max: 100, step: 5, id: "opacity", "aria-label": "Opacity of the masks" });
+  const slider = h("input", {
+    type: "range",
+    min: 0,
+    max: 100,
+    step: 5,
+    id: "opacity",
+    "aria-label": "Opacity of the masks",
+  });
   const shown = h("output", { class: "number", for: "opacity" });
   slider.addEventListener("input", () => setOpacity(Number(slider.value)));
-  refill(root, chips, h("label", { class: "opacity", title: "Opacity of the masks: [ and ]" }, "Opacity", slider, shown));
+  refill(
+    root,
+    chips,
+    h("label", { class: "opacity", title: "Opacity of the masks: [ and ]" }, "Opacity", slider, shown),
+  );
   let drawn = "";
   const update = () => {
     const identity = JSON.stringify(facts().classes);
@@ -36,18 +47,40 @@ export function digit(n, alone) {
   if (!each) return false;
   (alone ? solo : toggle)(each.index);
   const now = classes()[n - 1];
-  announce(alone ? (isSolo(each.index) ? `${each.name} alone` : "All classes on") : `${each.name} ${now.on ? "on" : "off"}`);
+  announce(
+    alone ? (isSolo(each.index) ? `${each.name} alone` : "All classes on") : `${each.name} ${now.on ? "on" : "off"}`,
+  );
   return true;
 }
 
 function chip({ index, name, share, images, color }, place) {
   const key = place < 9 ? ` (key ${place + 1})` : "";
   const what = `${name}: ${percent(share)} of the pixels, in ${number(images)} images`;
-  const swatch = h("input", { type: "color", class: "swatch", value: color, title: `Colour of ${name}`, "aria-label": `Colour of ${name}` });
+  const swatch = h("input", {
+    type: "color",
+    class: "swatch",
+    value: color,
+    title: `Colour of ${name}`,
+    "aria-label": `Colour of ${name}`,
+  });
   swatch.addEventListener("input", () => recolor(index, swatch.value));
-  const named = h("button", { class: "named", type: "button", title: `${what}. Click: on or off${key}`, on: { click: () => toggle(index) } },
-    h("span", { class: "name" }, name), h("span", { class: "share number" }, percent(share)));
-  const alone = h("button", { class: "solo", type: "button", title: `Only ${name}`, "aria-label": `Only ${name}`, on: { click: () => solo(index) } }, "◎");
+  const named = h(
+    "button",
+    { class: "named", type: "button", title: `${what}. Click: on or off${key}`, on: { click: () => toggle(index) } },
+    h("span", { class: "name" }, name),
+    h("span", { class: "share number" }, percent(share)),
+  );
+  const alone = h(
+    "button",
+    {
+      class: "solo",
+      type: "button",
+      title: `Only ${name}`,
+      "aria-label": `Only ${name}`,
+      on: { click: () => solo(index) },
+    },
+    "◎",
+  );
   for (const part of [swatch, named, alone]) part.tabIndex = -1;
   return h("div", { class: "chip", role: "group", "aria-label": name, dataset: { index } }, swatch, named, alone);
 }
@@ -56,8 +89,17 @@ function rest() {
   const share = facts().ignored_share;
   if (!share) return null;
   const title = `Pixels that no class is given to (mask value ${facts().ignore_index}); never painted, never counted as wrong`;
-  return h("span", { class: "chip ignored", title }, h("span", { class: "swatch hatched" }), h("span", { class: "named" },
-    h("span", { class: "name" }, "ignored"), h("span", { class: "share number" }, percent(share))));
+  return h(
+    "span",
+    { class: "chip ignored", title },
+    h("span", { class: "swatch hatched" }),
+    h(
+      "span",
+      { class: "named" },
+      h("span", { class: "name" }, "ignored"),
+      h("span", { class: "share number" }, percent(share)),
+    ),
+  );
 }
 
 function reset() {

@@ -26,14 +26,23 @@ async function boot() {
     pin();
     await readClasses();
   } catch (error) {
-    refill(place("content"), errorBox(error, () => location.reload()));
+    refill(
+      place("content"),
+      errorBox(error, () => location.reload()),
+    );
     return;
   }
   document.title = `${catalog.project} · Sightline`;
   mountTopbar(place("top"), catalog, { help: showHelp, drawer });
   mountLegend(place("legend"));
   place("legend").hidden = !catalog.datasets.length;
-  bind({ digit, "[": () => stepOpacity(-1), "]": () => stepOpacity(1), "?": showHelp, Escape: () => (document.body.dataset.drawer ? drawer(null) : false) });
+  bind({
+    digit,
+    "[": () => stepOpacity(-1),
+    "]": () => stepOpacity(1),
+    "?": showHelp,
+    Escape: () => (document.body.dataset.drawer ? drawer(null) : false),
+  });
   narrow.addEventListener("change", () => drawer(null));
   onChange(changed);
   await show();
@@ -67,7 +76,12 @@ async function changed(keys) {
 async function show() {
   const mine = ++turn;
   const name = NAMES.includes(page()) ? page() : "overview";
-  const module = await import(`./pages/${name}.js`).catch((error) => ({ title: name, show: () => { throw error; } }));
+  const module = await import(`./pages/${name}.js`).catch((error) => ({
+    title: name,
+    show: () => {
+      throw error;
+    },
+  }));
   if (mine !== turn) return;
   const again = shownModule === module;
   leave?.();
@@ -97,7 +111,10 @@ async function fill(module, mine, again) {
   try {
     const cleanup = await module.show(root, context);
     if (mine !== turn) return cleanup?.();
-    leave = () => { cleanup?.(); context.leave(); };
+    leave = () => {
+      cleanup?.();
+      context.leave();
+    };
   } catch (error) {
     if (mine !== turn || error.name === "AbortError") return;
     leave = context.leave;
@@ -129,8 +146,13 @@ function errorBox(error, retry) {
   const known = error instanceof ApiError;
   if (!known) console.error(error);
   const text = known ? error.message : `The page failed: ${error.message}`;
-  return h("div", { class: "error-box", role: "alert" }, h("p", null, text), error.command ? command(error.command) : null,
-    h("button", { class: "button", type: "button", on: { click: retry } }, "Try again"));
+  return h(
+    "div",
+    { class: "error-box", role: "alert" },
+    h("p", null, text),
+    error.command ? command(error.command) : null,
+    h("button", { class: "button", type: "button", on: { click: retry } }, "Try again"),
+  );
 }
 
 /** In a narrow window rail and inspector are drawers: open one, or close it where it is open. */
@@ -146,6 +168,8 @@ function drawer(side) {
   else if (was) document.querySelector(`.drawer-button[data-side=${was}]`)?.focus();
 }
 
-place("content").addEventListener("pointerdown", () => { if (document.body.dataset.drawer) drawer(null); });
+place("content").addEventListener("pointerdown", () => {
+  if (document.body.dataset.drawer) drawer(null);
+});
 
 await boot();

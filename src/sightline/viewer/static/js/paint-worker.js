@@ -19,7 +19,13 @@ async function load({ key, layers, pixels }) {
     return;
   }
   kept.set(key, picture);
-  self.postMessage({ type: "loaded", key, width: picture.width, height: picture.height, layers: pixels ? picture.layers : null });
+  self.postMessage({
+    type: "loaded",
+    key,
+    width: picture.width,
+    height: picture.height,
+    layers: pixels ? picture.layers : null,
+  });
 }
 
 /** The indices are the red channel: no colour management may touch them. */
@@ -49,7 +55,10 @@ function paint({ job, table, on, ignore, surfaces }) {
   const start = performance.now();
   const pictures = surfaces.map((surface) => picture(surface, { table, on, ignore })).filter(Boolean);
   const ms = performance.now() - start;
-  self.postMessage({ type: "painted", job, ms, pictures }, pictures.map((each) => each.buffer));
+  self.postMessage(
+    { type: "painted", job, ms, pictures },
+    pictures.map((each) => each.buffer),
+  );
 }
 
 function picture({ id, key, layer, outline }, style) {

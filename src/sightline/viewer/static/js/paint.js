@@ -59,8 +59,20 @@ function send() {
   busy = true;
   const on = new Uint8Array(256);
   for (const each of classes()) on[each.index] = Number(each.on);
-  const described = wanted.map(({ id, key, layer, outline }) => ({ id, key, layer, outline: outline ? edges() : null }));
-  worker.postMessage({ type: "paint", job: ++job, table: colored(lut()), on, ignore: facts().ignore_index, surfaces: described });
+  const described = wanted.map(({ id, key, layer, outline }) => ({
+    id,
+    key,
+    layer,
+    outline: outline ? edges() : null,
+  }));
+  worker.postMessage({
+    type: "paint",
+    job: ++job,
+    table: colored(lut()),
+    on,
+    ignore: facts().ignore_index,
+    surfaces: described,
+  });
 }
 
 /** The error map paints a predicted class that is switched off too, where the true class is on: it needs its colour. */

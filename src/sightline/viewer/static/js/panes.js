@@ -31,9 +31,26 @@ class Panes {
   constructor(options) {
     const { outline = true, ...rest } = options;
     Object.assign(this, { wheel: false, changed() {}, ...rest, outlined: outline, key: `panes ${++serial}` });
-    Object.assign(this, { scale: 1, center: [0.5, 0.5], cursor: null, single: null, blinking: false, pixels: {}, control: new AbortController() });
+    Object.assign(this, {
+      scale: 1,
+      center: [0.5, 0.5],
+      cursor: null,
+      single: null,
+      blinking: false,
+      pixels: {},
+      control: new AbortController(),
+    });
     this.list = options.show.map((key) => this.#pane(key));
-    this.element = h("div", { class: "panes", role: "group", "aria-label": options.label ?? options.name, dataset: { count: this.list.length } }, this.list.map((pane) => pane.element));
+    this.element = h(
+      "div",
+      {
+        class: "panes",
+        role: "group",
+        "aria-label": options.label ?? options.name,
+        dataset: { count: this.list.length },
+      },
+      this.list.map((pane) => pane.element),
+    );
     this.observer = new ResizeObserver(() => this.#place());
     this.observer.observe(this.element);
     this.say = debounce(() => announce(this.#words()), 350);
@@ -132,10 +149,30 @@ class Panes {
     const label = h("div", { class: "hover-label", hidden: true });
     const why = h("p", { class: "why", hidden: true });
     const read = h("span", { class: "read" });
-    const window = h("div", { class: "pane-window", tabindex: 0, role: "application", "aria-roledescription": "picture that can be zoomed", "aria-label": `${title} of ${this.name}. Arrows move the pointer, plus and minus zoom.` }, stage, cross, label, why);
-    const element = h("figure", { class: "pane", dataset: { view } }, h("figcaption", null, h("span", { class: "pane-title" }, title), read), window);
+    const window = h(
+      "div",
+      {
+        class: "pane-window",
+        tabindex: 0,
+        role: "application",
+        "aria-roledescription": "picture that can be zoomed",
+        "aria-label": `${title} of ${this.name}. Arrows move the pointer, plus and minus zoom.`,
+      },
+      stage,
+      cross,
+      label,
+      why,
+    );
+    const element = h(
+      "figure",
+      { class: "pane", dataset: { view } },
+      h("figcaption", null, h("span", { class: "pane-title" }, title), read),
+      window,
+    );
     const pane = { view, element, image, canvas, stage, cross, label, why, read, window };
-    image.addEventListener("error", () => { if (image.src) this.#fail(pane, "The image file cannot be shown: it is missing or damaged."); });
+    image.addEventListener("error", () => {
+      if (image.src) this.#fail(pane, "The image file cannot be shown: it is missing or damaged.");
+    });
     image.src = url("/files/image", { data: this.data, name: this.name });
     gestures(pane, this);
     return pane;
@@ -143,18 +180,24 @@ class Panes {
 
   /** Fetch and decode the masks; a pane whose mask cannot be had says why. */
   async #load() {
-    const from = { target: ["/files/mask", { data: this.data }], a: ["/files/prediction", { a: this.a }], b: ["/files/prediction", { a: this.b }] };
+    const from = {
+      target: ["/files/mask", { data: this.data }],
+      a: ["/files/prediction", { a: this.a }],
+      b: ["/files/prediction", { a: this.b }],
+    };
     const wanted = [...new Set(this.list.flatMap((pane) => VIEWS[pane.view].needs))];
     const layers = {};
     const reasons = {};
-    await Promise.all(wanted.map(async (layer) => {
-      const [path, params] = from[layer];
-      try {
-        layers[layer] = await getBytes(path, { ...params, name: this.name }, { signal: this.control.signal });
-      } catch (error) {
-        reasons[layer] = error instanceof ApiError ? error.message : String(error.message);
-      }
-    }));
+    await Promise.all(
+      wanted.map(async (layer) => {
+        const [path, params] = from[layer];
+        try {
+          layers[layer] = await getBytes(path, { ...params, name: this.name }, { signal: this.control.signal });
+        } catch (error) {
+          reasons[layer] = error instanceof ApiError ? error.message : String(error.message);
+        }
+      }),
+    );
     if (this.control.signal.aborted) return;
     try {
       if (Object.keys(layers).length) this.pixels = await load(this.key, layers, { pixels: true });
@@ -187,12 +230,18 @@ class Panes {
     const fit = Math.min(wide / this.width, high / this.height);
     const size = [this.width * fit, this.height * fit];
     const half = [wide / 2 / (size[0] * this.scale), high / 2 / (size[1] * this.scale)];
-    this.center = this.center.map((middle, axis) => (half[axis] >= 0.5 ? 0.5 : Math.min(1 - half[axis], Math.max(half[axis], middle))));
+    this.center = this.center.map((middle, axis) =>
+      half[axis] >= 0.5 ? 0.5 : Math.min(1 - half[axis], Math.max(half[axis], middle)),
+    );
     Object.assign(this, { size, room: [wide, high], fit });
     const shift = this.center.map((middle, axis) => this.room[axis] / 2 - middle * size[axis] * this.scale);
     for (const { window, stage, canvas, image } of this.list) {
       window.style.touchAction = this.scale > 1 ? "none" : "pan-y";
-      Object.assign(stage.style, { width: `${size[0]}px`, height: `${size[1]}px`, transform: `translate(${shift[0]}px, ${shift[1]}px) scale(${this.scale})` });
+      Object.assign(stage.style, {
+        width: `${size[0]}px`,
+        height: `${size[1]}px`,
+        transform: `translate(${shift[0]}px, ${shift[1]}px) scale(${this.scale})`,
+      });
       const sharp = fit * this.scale > 1.6;
       canvas.classList.toggle("sharp", sharp);
       image.classList.toggle("sharp", fit * this.scale > 4);
@@ -251,7 +300,9 @@ class Panes {
 
   #words() {
     if (!this.cursor) return "";
-    const parts = Object.entries(READ).map(([layer, words]) => [words, this.#at(layer)]).filter(([, index]) => index !== null);
+    const parts = Object.entries(READ)
+      .map(([layer, words]) => [words, this.#at(layer)])
+      .filter(([, index]) => index !== null);
     return `${this.#pixel()}: ${parts.map(([words, index]) => `${words} ${nameOf(index)}`).join(", ")}`;
   }
 }

@@ -20,7 +20,16 @@ export function queryOf({ data, a, b }, filters, { sort, desc }) {
  */
 export class Rows {
   constructor(query, arrived, failed) {
-    Object.assign(this, { query, arrived, failed, pages: new Map(), flights: new Map(), total: null, matched: null, empty: null });
+    Object.assign(this, {
+      query,
+      arrived,
+      failed,
+      pages: new Map(),
+      flights: new Map(),
+      total: null,
+      matched: null,
+      empty: null,
+    });
   }
 
   /** The row at a place, or null while it is on its way. */

@@ -9,7 +9,19 @@ export const orderKeys = [...filterKeys, "sort", "desc", "data"];
 export const paintKeys = ["off", "alpha", "colors"];
 
 /** What goes along from one page to another; every other parameter belongs to its page. */
-const lasting = new Set(["page", "data", "a", "b", ...paintKeys, ...filterKeys, "sort", "desc", "view", "layer", "size"]);
+const lasting = new Set([
+  "page",
+  "data",
+  "a",
+  "b",
+  ...paintKeys,
+  ...filterKeys,
+  "sort",
+  "desc",
+  "view",
+  "layer",
+  "size",
+]);
 
 const listeners = new Set();
 let current = new URLSearchParams(location.search);
@@ -73,7 +85,11 @@ export function unguarded(text) {
 
 /** The filters that are set, as [key, value] pairs in a fixed order. */
 export function filters() {
-  return filterKeys.flatMap((key) => params(key).filter(Boolean).map((value) => [key, value]));
+  return filterKeys.flatMap((key) =>
+    params(key)
+      .filter(Boolean)
+      .map((value) => [key, value]),
+  );
 }
 
 /** Parameters as a query string that people can read: commas and colons stay. */
@@ -98,7 +114,7 @@ let late = null;
 function go(next, replace) {
   if (text(next) === text(current)) return;
   if (replace) {
-    late ??= setTimeout(write, 120);  // browsers refuse many of these in a row, as a moving slider would make
+    late ??= setTimeout(write, 120); // browsers refuse many of these in a row, as a moving slider would make
   } else {
     write();
     history.pushState({ depth: (history.state?.depth ?? 0) + 1 }, "", `/?${text(next)}`);

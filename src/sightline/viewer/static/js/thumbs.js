@@ -15,7 +15,13 @@ let first = null;
 
 /** An element that shows the thumbnail of a row: {id, name, data, a, layer}; layer target|prediction|error|none. */
 export function thumb(what) {
-  const element = h("div", { class: "thumb" }, h("img", { alt: "", draggable: "false", decoding: "async" }), h("canvas", { "aria-hidden": "true", width: 1, height: 1 }), h("p", { class: "why" }));
+  const element = h(
+    "div",
+    { class: "thumb" },
+    h("img", { alt: "", draggable: "false", decoding: "async" }),
+    h("canvas", { "aria-hidden": "true", width: 1, height: 1 }),
+    h("p", { class: "why" }),
+  );
   if (what) assign(element, what);
   return element;
 }
@@ -105,7 +111,12 @@ function unpack(packed, byId) {
     const entry = byId.get(each.id);
     if (!entry) continue;
     byId.delete(each.id);
-    take(entry, { image: cut(each.image), target: cut(each.mask), prediction: cut(each.prediction), error: each.error });
+    take(entry, {
+      image: cut(each.image),
+      target: cut(each.mask),
+      prediction: cut(each.prediction),
+      error: each.error,
+    });
   }
   for (const entry of byId.values()) fail(entry, "The server sent no thumbnail for this image.");
 }
@@ -117,7 +128,12 @@ function take(entry, { image, target, prediction, error }) {
     return;
   }
   const layers = Object.fromEntries(Object.entries({ target, prediction }).filter(([, bytes]) => bytes));
-  Object.assign(entry, { state: "ready", url: URL.createObjectURL(new Blob([image], { type: "image/jpeg" })), has: Object.keys(layers), note: error });
+  Object.assign(entry, {
+    state: "ready",
+    url: URL.createObjectURL(new Blob([image], { type: "image/jpeg" })),
+    has: Object.keys(layers),
+    note: error,
+  });
   if (entry.has.length) load(entry.key, layers).catch((problem) => note(entry, problem.message));
   tell(entry);
   evict();

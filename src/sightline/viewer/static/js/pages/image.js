@@ -23,7 +23,13 @@ export async function show(root, context) {
 
 class Picture {
   constructor(root, context) {
-    Object.assign(this, { root, context, control: null, panes: null, strip: h("nav", { class: "drive", "aria-label": "Neighbours in the drive" }) });
+    Object.assign(this, {
+      root,
+      context,
+      control: null,
+      panes: null,
+      strip: h("nav", { class: "drive", "aria-label": "Neighbours in the drive" }),
+    });
     this.ends = [onChange((keys) => this.#changed(keys)), bind(this.#keys())];
   }
 
@@ -42,7 +48,12 @@ class Picture {
     const kept = this.panes && { scale: this.panes.scale, center: this.panes.center };
     this.#clear();
     this.row = row;
-    this.panes = panes({ ...this.#what(row), wheel: !matchMedia("(max-width: 800px)").matches, outline: param("outline") !== "0", changed: () => this.#sync() });
+    this.panes = panes({
+      ...this.#what(row),
+      wheel: !matchMedia("(max-width: 800px)").matches,
+      outline: param("outline") !== "0",
+      changed: () => this.#sync(),
+    });
     if (kept) Object.assign(this.panes, kept);
     refill(this.root, this.#head(row), this.#notice(row), this.panes.element, this.#drive(row));
     this.panes.only(param("layers"));
@@ -54,7 +65,16 @@ class Picture {
   #what(row) {
     const { data, a, b } = this.context;
     const keys = ["target", ...(row.a ? ["a", "error"] : []), ...(row.b ? ["b", "error_b"] : []), "image"];
-    return { data, a, b, name: row.File_Name, width: row.Width, height: row.Height, show: keys, label: `Views of ${row.File_Name}` };
+    return {
+      data,
+      a,
+      b,
+      name: row.File_Name,
+      width: row.Width,
+      height: row.Height,
+      show: keys,
+      label: `Views of ${row.File_Name}`,
+    };
   }
 
   #clear() {
@@ -63,16 +83,57 @@ class Picture {
   }
 
   #head(row) {
-    const step = (name, text, words) => (name ? h("a", { class: "button", href: link({ image: name }), "data-replace": true, title: words, "aria-label": words }, text) : h("span", { class: "button", "aria-disabled": "true", "aria-label": `${words}: none` }, text));
-    const button = (text, words, click, dataset = {}) => h("button", { class: "button", type: "button", title: words, "aria-label": words, dataset, on: { click } }, text);
-    this.choices = h("div", { class: "segments", role: "group", "aria-label": "Panes" }, button("All", "All panes side by side", () => this.#only(null), { pane: "" }),
-      this.panes.list.map(({ view }) => button(SHORT[view], `Only: ${SHORT[view]}`, () => this.#only(view), { pane: view })));
+    const step = (name, text, words) =>
+      name
+        ? h(
+            "a",
+            { class: "button", href: link({ image: name }), "data-replace": true, title: words, "aria-label": words },
+            text,
+          )
+        : h("span", { class: "button", "aria-disabled": "true", "aria-label": `${words}: none` }, text);
+    const button = (text, words, click, dataset = {}) =>
+      h("button", { class: "button", type: "button", title: words, "aria-label": words, dataset, on: { click } }, text);
+    this.choices = h(
+      "div",
+      { class: "segments", role: "group", "aria-label": "Panes" },
+      button("All", "All panes side by side", () => this.#only(null), { pane: "" }),
+      this.panes.list.map(({ view }) =>
+        button(SHORT[view], `Only: ${SHORT[view]}`, () => this.#only(view), { pane: view }),
+      ),
+    );
     this.blink = button("Blink", "One in the place of the other, in turns (b)", () => this.panes.blink());
     this.outlines = button("Outlines", "Lines between classes (o)", () => this.#outlines());
     this.scale = h("output", { class: "number scale", "aria-label": "Zoom" });
-    const zoom = h("div", { class: "segments", role: "group", "aria-label": "Zoom" }, button("−", "Zoom out (-)", () => this.panes.zoom(1 / 1.5)), button("Fit", "Whole image (0)", () => this.panes.reset()), button("+", "Zoom in (+)", () => this.panes.zoom(1.5)));
-    return h("header", { class: "toolbar" }, h("div", { class: "image-title" }, h("a", { class: "button", href: link({ page: "images" }), title: "Back to the images (Esc)" }, "← Images"), h("h1", { class: "file-name", title: row.File_Name }, row.File_Name)),
-      h("div", { class: "tools" }, this.choices, this.blink, this.outlines), h("div", { class: "tools" }, this.scale, zoom, h("div", { class: "segments", role: "group", "aria-label": "Drive" }, step(row.previous, "‹", "Previous in the drive (k)"), step(row.next, "›", "Next in the drive (j)"))));
+    const zoom = h(
+      "div",
+      { class: "segments", role: "group", "aria-label": "Zoom" },
+      button("−", "Zoom out (-)", () => this.panes.zoom(1 / 1.5)),
+      button("Fit", "Whole image (0)", () => this.panes.reset()),
+      button("+", "Zoom in (+)", () => this.panes.zoom(1.5)),
+    );
+    return h(
+      "header",
+      { class: "toolbar" },
+      h(
+        "div",
+        { class: "image-title" },
+        h("a", { class: "button", href: link({ page: "images" }), title: "Back to the images (Esc)" }, "← Images"),
+        h("h1", { class: "file-name", title: row.File_Name }, row.File_Name),
+      ),
+      h("div", { class: "tools" }, this.choices, this.blink, this.outlines),
+      h(
+        "div",
+        { class: "tools" },
+        this.scale,
+        zoom,
+        h(
+          "div",
+          { class: "segments", role: "group", "aria-label": "Drive" },
+          step(row.previous, "‹", "Previous in the drive (k)"),
+          step(row.next, "›", "Next in the drive (j)"),
+        ),
+      ),
+    );
   }
 
   #notice(row) {
@@ -80,14 +141,30 @@ class Picture {
     if (!a) return noPredictions(this.context);
     if (row.a) return null;
     const run = catalog.evaluations.find((each) => each.spec === a);
-    return h("div", { class: "notice" }, `Run A (${a}) did not predict this image: it measured the subset ${run?.subset ?? "of others"}.`);
+    return h(
+      "div",
+      { class: "notice" },
+      `Run A (${a}) did not predict this image: it measured the subset ${run?.subset ?? "of others"}.`,
+    );
   }
 
   /** The images before and after, as pictures. */
   #drive(row) {
     const { data, a } = this.context;
-    const items = (row.neighbours ?? []).map(({ id, File_Name: name }) => h("a", { class: "neighbour", href: link({ image: name }), "data-replace": true, "aria-current": name === row.File_Name ? "true" : null, title: name },
-      thumb({ id, name, data, a }), h("span", { class: "file" }, h("bdi", null, name))));
+    const items = (row.neighbours ?? []).map(({ id, File_Name: name }) =>
+      h(
+        "a",
+        {
+          class: "neighbour",
+          href: link({ image: name }),
+          "data-replace": true,
+          "aria-current": name === row.File_Name ? "true" : null,
+          title: name,
+        },
+        thumb({ id, name, data, a }),
+        h("span", { class: "file" }, h("bdi", null, name)),
+      ),
+    );
     this.strip.style.setProperty("--aspect", `${row.Width} / ${row.Height}`);
     return refill(this.strip, items);
   }
@@ -106,7 +183,8 @@ class Picture {
   #sync() {
     if (!this.choices || !this.panes) return;
     const { single, blinking, scale } = this.panes;
-    for (const button of this.choices.children) button.setAttribute("aria-pressed", String((single ?? "") === button.dataset.pane && !blinking));
+    for (const button of this.choices.children)
+      button.setAttribute("aria-pressed", String((single ?? "") === button.dataset.pane && !blinking));
     this.blink.setAttribute("aria-pressed", String(blinking));
     this.outlines.setAttribute("aria-pressed", String(param("outline") !== "0"));
     this.scale.textContent = `${number(100 * scale)}%`;
@@ -114,14 +192,25 @@ class Picture {
 
   #changed(keys) {
     if (keys.has("image") && param("image") && param("page") === "image") {
-      this.draw().catch((error) => { if (error.name !== "AbortError") this.#failed(error); });
-    } else if (keys.has("layers") && this.panes.single !== param("layers") && !this.panes.blinking) this.panes.only(param("layers"));
+      this.draw().catch((error) => {
+        if (error.name !== "AbortError") this.#failed(error);
+      });
+    } else if (keys.has("layers") && this.panes.single !== param("layers") && !this.panes.blinking)
+      this.panes.only(param("layers"));
   }
 
   #failed(error) {
     this.#clear();
     this.panes = null;
-    refill(this.root, h("div", { class: "error-box", role: "alert" }, h("p", null, error.message), h("a", { class: "button", href: link({ page: "images" }) }, "← Images")));
+    refill(
+      this.root,
+      h(
+        "div",
+        { class: "error-box", role: "alert" },
+        h("p", null, error.message),
+        h("a", { class: "button", href: link({ page: "images" }) }, "← Images"),
+      ),
+    );
   }
 
   #keys() {
@@ -130,15 +219,40 @@ class Picture {
       if (name) set({ image: name }, { replace: true });
       else announce(way === "next" ? "The last image of the drive" : "The first image of the drive");
     };
-    const alone = (key) => () => (this.panes?.list.some((pane) => pane.view === key) ? this.#only(key) : announce("There is no prediction of this image"));
+    const alone = (key) => () =>
+      this.panes?.list.some((pane) => pane.view === key)
+        ? this.#only(key)
+        : announce("There is no prediction of this image");
     const zoom = (factor) => () => this.panes?.zoom(factor);
     return {
-      j: go("next"), ArrowRight: go("next"), ArrowDown: go("next"), k: go("previous"), ArrowLeft: go("previous"), ArrowUp: go("previous"),
-      g: alone("target"), p: alone("a"), e: alone("error"), b: () => this.panes?.blink(), o: () => this.#outlines(), f: () => this.row && flagDialog(this.context, this.row),
-      "+": zoom(1.5), "=": zoom(1.5), "-": zoom(1 / 1.5), 0: () => this.panes?.reset(), Escape: () => back({ page: "images" }),
-      w: () => set({ page: "images", sort: "miou", desc: null }), "/": () => set({ page: "images" }),
+      j: go("next"),
+      ArrowRight: go("next"),
+      ArrowDown: go("next"),
+      k: go("previous"),
+      ArrowLeft: go("previous"),
+      ArrowUp: go("previous"),
+      g: alone("target"),
+      p: alone("a"),
+      e: alone("error"),
+      b: () => this.panes?.blink(),
+      o: () => this.#outlines(),
+      f: () => this.row && flagDialog(this.context, this.row),
+      "+": zoom(1.5),
+      "=": zoom(1.5),
+      "-": zoom(1 / 1.5),
+      0: () => this.panes?.reset(),
+      Escape: () => back({ page: "images" }),
+      w: () => set({ page: "images", sort: "miou", desc: null }),
+      "/": () => set({ page: "images" }),
     };
   }
 }
 
-const SHORT = { target: "Ground truth", a: "Prediction", error: "Errors", b: "Prediction B", error_b: "Errors B", image: "Image" };
+const SHORT = {
+  target: "Ground truth",
+  a: "Prediction",
+  error: "Errors",
+  b: "Prediction B",
+  error_b: "Errors B",
+  image: "Image",
+};

@@ -34,11 +34,21 @@ class List {
     this.bar = toolbar(context);
     this.notice = context.a ? null : noPredictions(context);
     this.room = h("div", { class: "view-room" });
-    root.append(...[h("h1", { class: "visually-hidden" }, "Images"), this.bar.element, this.notice, this.room].filter(Boolean));
-    this.act = { select: (place, click) => this.select(place, click), open: (place) => this.open(place), flag: (place) => this.flag(place) };
+    root.append(
+      ...[h("h1", { class: "visually-hidden" }, "Images"), this.bar.element, this.notice, this.room].filter(Boolean),
+    );
+    this.act = {
+      select: (place, click) => this.select(place, click),
+      open: (place) => this.open(place),
+      flag: (place) => this.flag(place),
+    };
     this.#ask();
     this.#build();
-    this.ends = [onChange((keys) => this.#changed(keys)), bind(this.#keys()), onFlags((change) => this.#flagged(change))];
+    this.ends = [
+      onChange((keys) => this.#changed(keys)),
+      bind(this.#keys()),
+      onFlags((change) => this.#flagged(change)),
+    ];
     this.write = debounce(() => set({ at: this.active || null }, { replace: true }), 150);
   }
 
@@ -53,7 +63,18 @@ class List {
   /** What the views draw. */
   look() {
     const { data, a, b } = this.context;
-    return { source: this.source, active: this.active, data, a, b, layer: this.layer(), sort: param("sort"), desc: param("desc"), cell: param("cell"), size: "sml".includes(param("size") ?? "m") ? param("size") : null };
+    return {
+      source: this.source,
+      active: this.active,
+      data,
+      a,
+      b,
+      layer: this.layer(),
+      sort: param("sort"),
+      desc: param("desc"),
+      cell: param("cell"),
+      size: "sml".includes(param("size") ?? "m") ? param("size") : null,
+    };
   }
 
   layer() {
@@ -94,7 +115,11 @@ class List {
   /** Ask for the rows of the present query; what is shown stays until they come. */
   #ask() {
     const query = queryOf(this.context, filters(), { sort: param("sort"), desc: param("desc") });
-    const next = new Rows(query, (source) => this.#arrived(source), (error) => this.#failed(error));
+    const next = new Rows(
+      query,
+      (source) => this.#arrived(source),
+      (error) => this.#failed(error),
+    );
     if (this.source) {
       this.next?.close();
       this.next = next;
@@ -174,12 +199,14 @@ class List {
   }
 
   #flagged({ name, flags }) {
-    for (const rows of this.source.pages.values()) for (const row of rows) if (row.File_Name === name) row.flags = flags;
+    for (const rows of this.source.pages.values())
+      for (const row of rows) if (row.File_Name === name) row.flags = flags;
     this.view.update();
   }
 
   #keys() {
-    const here = (event) => event.target === document.body || this.root.contains(event.target) || event.target.id === "content";
+    const here = (event) =>
+      event.target === document.body || this.root.contains(event.target) || event.target.id === "content";
     const move = (event) => {
       const step = this.view.steps[event.key];
       if (!step || !here(event)) return false;
@@ -188,12 +215,22 @@ class List {
       return true;
     };
     const edge = (place) => (event) => here(event) && (this.select(place()), this.view.focus(), true);
-    const moves = Object.fromEntries(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "j", "k"].map((key) => [key, move]));
-    const layer = (name) => () => set({ layer: this.layer() === name ? "none" : name === "target" ? null : name }, { replace: true });
+    const moves = Object.fromEntries(
+      ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "j", "k"].map((key) => [key, move]),
+    );
+    const layer = (name) => () =>
+      set({ layer: this.layer() === name ? "none" : name === "target" ? null : name }, { replace: true });
     return {
-      ...moves, Home: edge(() => 0), End: edge(() => this.source.matched - 1),
-      Enter: (event) => here(event) && this.open(), f: () => this.flag(), w: () => this.bar.worst(), "/": () => (this.context.openDrawer("rail"), focusFilter()),
-      g: layer("target"), p: layer("prediction"), e: layer("error"),
+      ...moves,
+      Home: edge(() => 0),
+      End: edge(() => this.source.matched - 1),
+      Enter: (event) => here(event) && this.open(),
+      f: () => this.flag(),
+      w: () => this.bar.worst(),
+      "/": () => (this.context.openDrawer("rail"), focusFilter()),
+      g: layer("target"),
+      p: layer("prediction"),
+      e: layer("error"),
     };
   }
 }
