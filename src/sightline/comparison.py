@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightline.classes import ClassMap
 from sightline.errors import ConfigError, DataError
-from sightline.learning.metrics import Bounds, iou, miou, paired_interval
+from sightline.learning.metrics import Bounds, image_miou, iou, miou, paired_interval
 from sightline.summary import confusions
 from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Tracker
@@ -193,7 +193,7 @@ def changes(names: Sequence[str], before: Counts, after: Counts) -> tuple[Change
         names: N file names.
         before, after: int64[N, C, C], one confusion matrix an image.
     """
-    pairs = ((name, miou(one), miou(other)) for name, one, other in zip(names, before, after, strict=True))
+    pairs = zip(names, image_miou(before).tolist(), image_miou(after).tolist(), strict=True)
     found = [Change(name, a, b) for name, a, b in pairs if not (math.isnan(a) or math.isnan(b))]
     return tuple(sorted(found, key=lambda one: (one.change, one.file_name)))
 

@@ -174,7 +174,16 @@ def mean_image_iou(matrices: ArrayLike) -> float:
     Returns:
         0 to 1; NaN where no image has an mIoU.
     """
-    return float(_mean(_mean(iou(_matrices(matrices, axes=3)))))
+    return float(_mean(image_miou(matrices)))
+
+
+def image_miou(matrices: ArrayLike) -> Floats:
+    """Each image's own `miou`, float64[N]; NaN where an image has none.
+
+    Args:
+        matrices: counts [N, C, C], one matrix an image.
+    """
+    return _mean(iou(_matrices(matrices, axes=3)))
 
 
 def pixel_accuracy(matrix: ArrayLike) -> float:
