@@ -1,6 +1,6 @@
 /** The help dialog: the keys, the colours, what a link holds. */
 
-import { facts } from "./colors.js";
+import { classes, facts } from "./colors.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 import { enabled, setEnabled } from "./keys.js";
@@ -67,28 +67,23 @@ function switchOff() {
   return h("label", { class: "check" }, box, "Single keys act (switch off when you dictate or use a switch)");
 }
 
+/** Differences are told rounded down: no more than there is. */
+const told = (difference) => number(Math.floor(10 * difference) / 10, 1);
+
 function colors() {
   const palette = Object.entries(facts().palette ?? {}).filter(([, value]) => typeof value === "number");
-  const least = palette.length ? Math.min(...palette.map(([, value]) => value)) : null;
-  const each = palette
-    .map(([vision, value]) => `${vision === "none" ? "normal vision" : vision} ${number(value, 1)}`)
-    .join(", ");
-  const measured =
-    least === null
-      ? null
-      : h(
-          "p",
-          null,
-          "The smallest difference between two colours of this palette is ",
-          h("strong", null, `ΔE ${number(least, 1)}`),
-          ` (CIEDE2000; ${each}). Under 10 it gets hard: give one of the two another colour in the legend.`,
-        );
+  const each = palette.map(([vision, value]) => `${vision === "none" ? "normal vision" : vision} ${told(value)}`);
+  const edited = classes().some(({ color, original }) => color !== original);
+  const hint = edited
+    ? "It is that of the dataset, before you changed colours in the legend."
+    : "Under 10 it gets hard: give one of the two another colour in the legend.";
+  const least = h("strong", null, `ΔE ${told(Math.min(...palette.map(([, value]) => value)))}`);
+  const measured = ["The smallest difference between two colours of the palette is ", least];
+  const words =
+    "Classes are also told apart without colour: by a line between them, by their name under the pointer, " +
+    "and by switching one off or alone. The error map hatches wrong pixels in the colour of the class that was predicted.";
   return [
-    measured,
-    h(
-      "p",
-      null,
-      "Classes are also told apart without colour: by a line between them, by their name under the pointer, and by switching one off or alone. The error map hatches wrong pixels in the colour of the class that was predicted.",
-    ),
+    palette.length ? h("p", null, measured, ` (CIEDE2000; ${each.join(", ")}). ${hint}`) : null,
+    h("p", null, words),
   ];
 }
