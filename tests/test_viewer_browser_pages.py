@@ -1,6 +1,6 @@
 """The pages of text, numbers and charts in a real browser, on a walked synthetic set."""
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pytest
 from browser import HOSTILE, serving, settled, watched
@@ -14,7 +14,7 @@ CHARTS = {
 
 def state(page):
     """The query string as {key: value}."""
-    return {key: values[-1] for key, values in parse_qs(urlsplit(page.url).query).items()}
+    return {key: values[-1] for key, values in parse_qs(page.evaluate("location.search.slice(1)")).items()}
 
 
 def drawn(page, name):
@@ -78,7 +78,7 @@ def test_charts_are_drawn_and_told_in_words(page, site, name):
         chart = page.locator(f"[data-figure={figure}]")
         chart.get_by_text("Values as a table").focus()
         page.keyboard.press("Enter")
-        assert chart.locator("details.values tbody tr").count() > 0
+        chart.locator("details.values tbody tr").first.wait_for()
 
 
 def test_a_cell_of_the_confusion_matrix_opens_its_images(page, site):
@@ -121,7 +121,7 @@ def test_a_class_is_chosen_on_its_small_heat_map(page, site):
     tiles = page.locator(".heat")
     tiles.nth(1).press("Enter")
     assert tiles.nth(1).get_attribute("aria-pressed") == "true"
-    assert state(page)["class"] == "1"
+    page.wait_for_function("() => location.search.includes('class=1')")  # what replaces is written a moment later
     page.reload()
     settled(page)
     assert page.locator(".heat[aria-pressed=true]").count() == 1
@@ -149,11 +149,11 @@ def test_two_runs_on_the_same_images(page, site):
     assert "train.epochs" in page.get_by_role("region", name="Settings that differ").inner_text()
     assert page.locator(".four .pane:visible").count() == 4
     page.keyboard.press("b")
-    page.wait_for_function("document.querySelectorAll('.four .pane:not([hidden])').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('.four .pane:not([hidden])').length === 1")
     page.keyboard.press("b")
-    page.wait_for_function("document.querySelectorAll('.four .pane:not([hidden])').length === 4")
+    page.wait_for_function("() => document.querySelectorAll('.four .pane:not([hidden])').length === 4")
     page.get_by_role("button", name="The next image").click()
-    assert "pick" in state(page)
+    page.wait_for_function("() => location.search.includes('pick=')")
     page.locator(".four-name a").click()
     assert (state(page)["page"], state(page)["b"]) == ("image", site.b)
 

@@ -2,6 +2,11 @@
 import { h } from "./dom.js";
 import { tint } from "./tint.js";
 
+/** What a page shows, under its name for those who hear it. */
+export function pageBody(title, ...children) {
+  return h("div", { class: "page-body" }, h("h1", { class: "visually-hidden" }, title), ...children);
+}
+
 /** A part of a page under its own heading. */
 export function section(title, ...children) {
   return h("section", { class: "part" }, h("h2", {}, title), ...children);
@@ -37,14 +42,16 @@ export function table(caption, columns, rows) {
       h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell))))));
 }
 
+/** What is shown on demand. */
+export const folded = (words, ...children) => h("details", {}, h("summary", {}, words), ...children);
+
 /** A list that shows its first few entries and the others on demand. */
 export function list(entries, { most = 8, kind = "" } = {}) {
   const items = (some) => some.map((entry) => h("li", {}, entry));
   const shown = h("ul", { class: `lines ${kind}` }, items(entries.slice(0, most)));
   if (entries.length <= most) return shown;
-  const more = h("details", {}, h("summary", {}, `${entries.length - most} more`),
-    h("ul", { class: `lines ${kind}` }, items(entries.slice(most))));
-  return h("div", {}, shown, more);
+  return h("div", {}, shown,
+    folded(`${entries.length - most} more`, h("ul", { class: `lines ${kind}` }, items(entries.slice(most)))));
 }
 
 /** A time of ISO 8601 as the reader's own, with how long ago it was. */

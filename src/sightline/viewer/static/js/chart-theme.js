@@ -1,4 +1,4 @@
-/** The look of all charts: colours from the style sheet's variables, so that light and dark fit the page around them. */
+/** The look of all charts: the colours of the style sheet, so that light and dark fit the page around them. */
 import { rgb } from "./colors.js";
 
 const AXIS = /^[xy]axis\d*$/;
@@ -17,7 +17,7 @@ export function themed(figure) {
   delete layout.width;
   layout.dragmode ??= false;
   layout.font = { ...layout.font, family: "system-ui, sans-serif", size: 12, color: text };
-  layout.hoverlabel = { bgcolor: text, bordercolor: text, font: { color: panel, size: 12 }, align: "left", namelength: -1 };
+  layout.hoverlabel = { bgcolor: text, bordercolor: text, font: { color: panel, size: 12 }, align: "left" };
   layout.margin = { l: 8, r: 12, t: 8, b: 8, ...layout.margin };
   layout.legend = { ...layout.legend, font: { color: text } };
   for (const key of new Set(["xaxis", "yaxis", ...Object.keys(layout).filter((name) => AXIS.test(name))])) {

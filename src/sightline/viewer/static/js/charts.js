@@ -1,7 +1,8 @@
 /** Charts: plotly.js fetched when the first chart is drawn, themed by the style sheet, answering to clicks. */
 import { h } from "./dom.js";
 import { getJson } from "./api.js";
-import { filterKeys, link, set } from "./state.js";
+import { link, set } from "./state.js";
+import { target } from "./leads.js";
 import { fill } from "./loading.js";
 import { themed } from "./chart-theme.js";
 import { valuesOf } from "./chart-table.js";
@@ -22,11 +23,6 @@ function plotly() {
     document.head.append(script);
   });
   return library;
-}
-
-// What a click on a point changes in the state: its own parameters, and no filter left over from before.
-export function target(custom) {
-  return { ...Object.fromEntries([...filterKeys, "sort", "desc"].map((key) => [key, null])), ...custom };
 }
 
 function follow(event) {

@@ -1,6 +1,7 @@
 /** A small heat map of one class: its places painted straight onto a canvas, its middle told in words. */
 import { h } from "./dom.js";
 import { getJson } from "./api.js";
+import { rgb } from "./colors.js";
 import { percent } from "./format.js";
 
 /** A button with the heat map of a class, fetched when it comes into view; `choose` is called on a click. */
@@ -37,9 +38,10 @@ function paint(canvas, z, color) {
   if (!z.length || !most) return "never seen";
   canvas.width = z[0].length;
   canvas.height = z.length;
-  const [red, green, blue] = [1, 3, 5].map((place) => parseInt(color.slice(place, place + 2), 16));
+  const [red, green, blue] = rgb(color);
   const pixels = new ImageData(canvas.width, canvas.height);
-  values.forEach((value, place) => pixels.data.set([red, green, blue, Math.round(255 * (value / most) ** 0.7)], 4 * place));
+  const alpha = (value) => Math.round(255 * (value / most) ** 0.7);
+  values.forEach((value, place) => pixels.data.set([red, green, blue, alpha(value)], 4 * place));
   canvas.getContext("2d").putImageData(pixels, 0, 0);
   return `${middle(z)}, up to ${percent(most)}`;
 }

@@ -2,10 +2,11 @@
 import { h } from "../dom.js";
 import { classes } from "../colors.js";
 import { count, percent } from "../format.js";
-import { joinNames, link, onChange, param, set } from "../state.js";
+import { joinNames, onChange, param, set } from "../state.js";
 import { chart, clear } from "../charts.js";
 import { heatTile } from "../heat.js";
-import { section, swatch } from "../blocks.js";
+import { toImages } from "../leads.js";
+import { pageBody, section, swatch } from "../blocks.js";
 
 export const title = "Classes";
 export const updates = true;
@@ -14,7 +15,7 @@ export async function show(root, { data, a }) {
   const chosen = h("div", { class: "chosen" });
   const all = classes();
   const tiles = all.map((one) => heatTile(one, data, () => set({ class: String(one.index) }, { replace: true })));
-  root.replaceChildren(h("div", { class: "page-body" },
+  root.replaceChildren(pageBody(title,
     section("Where each class stands",
       h("p", { class: "muted" }, "Share of the images that show the class at each place. Choose one to look closer."),
       h("div", { class: "heats", role: "group", "aria-label": "Class to look at" }, tiles), chosen),
@@ -41,9 +42,11 @@ function pick(chosen, tiles, all, { data, a }) {
   chosen.replaceChildren(
     h("h3", { class: "class-name" }, swatch(one.index), h("span", {}, one.name),
       h("span", { class: "muted" }, `${count(one.images, "image")}, ${percent(one.share)} of the pixels`),
-      h("a", { href: link({ page: "images", has: joinNames([one.name]) }) }, "Show the images")),
+      h("a", { href: toImages({ has: joinNames([one.name]) }) }, "Show the images")),
     h("div", { class: "columns" },
-      chart("heat", { title: "Where it stands", query, height: 300, heading: "h4", label: `Where ${one.name} stands in the images.` }),
-      chart("shares", { title: "Share per image", query, height: 300, heading: "h4", note: "A click shows the images of a bar.",
+      chart("heat", { title: "Where it stands", query, height: 300, heading: "h4",
+        label: `Where ${one.name} stands in the images.` }),
+      chart("shares", { title: "Share per image", query, height: 300, heading: "h4",
+        note: "A click shows the images of a bar.",
         label: `In how many images ${one.name} takes which share of the pixels.` })));
 }

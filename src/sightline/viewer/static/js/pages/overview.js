@@ -5,7 +5,8 @@ import { classes, facts as known } from "../colors.js";
 import { count, number, percent } from "../format.js";
 import { joinNames, link } from "../state.js";
 import { dashboard, lineage, outward } from "../outward.js";
-import { bar, duration, list, moment, section, swatch, table, tiles } from "../blocks.js";
+import { toImages } from "../leads.js";
+import { bar, duration, list, moment, pageBody, section, swatch, table, tiles } from "../blocks.js";
 
 export const title = "Overview";
 
@@ -23,14 +24,14 @@ export async function show(root, { catalog, data, a }) {
     return;
   }
   const overview = await getJson("/api/overview", { data, a });
-  root.replaceChildren(h("div", { class: "page-body" },
+  root.replaceChildren(pageBody(title,
     pipeline(overview.stages, catalog),
     section("Data", facts(overview.counts, known()), classTable(classes(), overview.counts.images)),
     noted(overview), changed(overview.changes)));
 }
 
 function nothingYet() {
-  return h("div", { class: "page-body narrow" },
+  return pageBody(title,
     h("div", { class: "empty" },
       h("h2", {}, "This store is empty"),
       h("p", {}, "Nothing has been ingested yet. One command walks from a folder of labelled images to a report:"),
@@ -48,14 +49,17 @@ function pipeline(stages, catalog) {
 function stageBox(stage, catalog) {
   const { spec, status = "missing", facts: words, error, command: text } = stage;
   return h("li", { class: `panel walk-step is-${status}` },
-    h("div", { class: "step-head" }, h("h3", {}, stage.stage), h("span", { class: "status" }, STATUS[status] ?? status)),
+    h("div", { class: "step-head" },
+      h("h3", {}, stage.stage), h("span", { class: "status" }, STATUS[status] ?? status)),
     spec ? h("p", { class: "spec" }, h("a", { href: link({ page: PAGES[stage.stage] }) }, spec)) : null,
     words ? h("p", {}, words) : null,
     status === "failed" && error ? h("p", { class: "bad" }, error) : null,
     spec || stage.created ? h("p", { class: "muted when" }, when(stage)) : null,
     status !== "finished" && status !== "running" && text ? command(text) : null,
-    spec ? h("p", { class: "digest muted" }, digest(stage), outward(catalog, [["lineage", () => lineage(catalog, spec)]])) : null);
+    spec ? h("p", { class: "digest muted" }, digest(stage), origin(catalog, spec)) : null);
 }
+
+const origin = (catalog, spec) => outward(catalog, [["lineage", () => lineage(catalog, spec)]]);
 
 function digest({ digest: whole }) {
   return whole ? h("span", { title: whole }, whole.replace(/^sha256:/, "").slice(0, 12)) : null;
@@ -66,26 +70,26 @@ function when(stage) {
   return [moment(stage.created), took ? ` · took ${took}` : null];
 }
 
-function facts(counts, { classes: all, ignored_share: ignored }) {
-  const [size, ...others] = counts.sizes;
+function facts({ images, groups, drives, sizes }, { classes: all, ignored_share: ignored }) {
+  const [size] = sizes, more = sizes.length - 1;
+  const unseen = all.filter((one) => !one.images).length;
   return tiles([
-    ["Images", number(counts.images)],
-    ["Groups", number(counts.groups), `of ${count(counts.drives, "drive")}`],
-    ["Classes", all.length, all.some((one) => !one.images)
-      ? `${all.filter((one) => !one.images).length} never seen` : "all seen"],
+    ["Images", number(images)],
+    ["Groups", number(groups), `of ${count(drives, "drive")}`],
+    ["Classes", all.length, unseen ? `${unseen} never seen` : "all seen"],
     ["Not labelled", percent(ignored), "of the pixels"],
-    size ? ["Size", `${size[0]} × ${size[1]}`, others.length ? `and ${count(others.length, "other size")}` : "all images"] : null,
+    size && ["Size", size.slice(0, 2).join(" × "), more ? `and ${count(more, "other size")}` : "all images"],
   ]);
 }
 
 function classTable(all, images) {
   const largest = Math.max(1e-9, ...all.map((one) => one.share));
-  const rows = all.map((one) => [
-    h("span", { class: "class-name" }, swatch(one.index),
-      h("a", { href: link({ page: "images", has: joinNames([one.name]) }) }, one.name)),
-    h("span", { class: "measure" }, bar((one.share) / largest, one.index), h("span", {}, percent(one.share))),
-    h("span", { class: "measure" }, bar(one.images / Math.max(1, images)), h("span", {}, percent(one.images / Math.max(1, images)))),
-    number(one.images),
+  const measure = (share, filled) => h("span", { class: "measure" }, filled, h("span", {}, percent(share)));
+  const rows = all.map(({ index, name, share, images: own }) => [
+    h("span", { class: "class-name" }, swatch(index), h("a", { href: toImages({ has: joinNames([name]) }) }, name)),
+    measure(share, bar(share / largest, index)),
+    measure(own / Math.max(1, images), bar(own / Math.max(1, images))),
+    number(own),
   ]);
   return h("div", { class: "class-table" },
     table("Classes", ["Class", "#Share of pixels", "#Present in", "#Images"], rows));
@@ -93,11 +97,13 @@ function classTable(all, images) {
 
 function noted({ warnings, skipped, beyond_limit: beyond }) {
   const words = ({ file, reason }) => [file ? [h("code", {}, file), " "] : null, reason];
+  const parts = [
+    warnings.length && list(warnings.map(words), { kind: "warnings" }),
+    skipped.length && [h("h3", {}, `${count(skipped.length, "pair")} left out`), list(skipped.map(words))],
+    beyond && h("p", {}, `${count(beyond, "image")} beyond the limit were not looked at.`),
+  ].filter(Boolean);
   return section("Ingest",
-    warnings.length ? list(warnings.map(words), { kind: "warnings" }) : null,
-    skipped.length ? h("div", {}, h("h3", {}, `${count(skipped.length, "pair")} left out`), list(skipped.map(words))) : null,
-    beyond ? h("p", {}, `${count(beyond, "image")} beyond the limit were not looked at.`) : null,
-    warnings.length || skipped.length || beyond ? null : h("p", { class: "well" }, "No warnings, and no image was left out."));
+    parts.length ? parts : h("p", { class: "well" }, "No warnings, and no image was left out."));
 }
 
 const KINDS = [

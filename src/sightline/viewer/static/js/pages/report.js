@@ -4,6 +4,7 @@ import { ApiError, getJson, postJson, url } from "../api.js";
 import { bytes, count, number } from "../format.js";
 import { all, filterKeys, filters, link, onChange, text } from "../state.js";
 import { fill } from "../loading.js";
+import { pageBody } from "../blocks.js";
 import { noRun } from "./run.js";
 
 export const title = "Report";
@@ -11,22 +12,21 @@ export const rail = true;
 export const updates = true;
 
 export async function show(root, { data, a, b }) {
+  const runs = { data, a, b };
   const frame = h("div", { class: "report-frame" });
   const selection = h("div", { class: "panel selection" });
-  root.replaceChildren(h("div", { class: "page-body report" }, selection, a ? frame : noRun()));
-  const recount = () => fill(selection, (signal) => chosen({ data, a, b }, signal), (images) => tools(images, { data, a, b }, frame));
+  root.replaceChildren(pageBody(title, selection, a ? frame : noRun()));
+  const recount = () => fill(selection, (signal) => chosen(runs, signal), (found) => tools(found, runs, frame));
   recount();
-  if (a) fill(frame, (signal) => ready(url("/report", { a }), signal), (address) => framed(address, `Report of ${a}`));
-  return onChange((keys) => { if ([...keys].some((key) => FILTERS.has(key))) recount(); });
+  if (a) fill(frame, (signal) => ready(url("/report", { a }), signal), (at) => framed(at, `Report of ${a}`));
+  return onChange((keys) => { if (filterKeys.some((key) => keys.has(key))) recount(); });
 }
-
-const FILTERS = new Set(filterKeys);
 
 const query = () => text(new URLSearchParams(filters()));
 
-async function chosen({ data, a, b }, signal) {
-  const search = new URLSearchParams([["data", data], ...(a ? [["a", a]] : []), ...(b ? [["b", b]] : []), ...filters(), ["limit", "1"]]);
-  return getJson("/api/images", search, { signal });
+async function chosen(runs, signal) {
+  const known = Object.entries({ ...runs, limit: 1 }).filter(([, value]) => value);
+  return getJson("/api/images", new URLSearchParams([...known, ...filters()]), { signal });
 }
 
 // A frame shows no error of the server's; ask before.
@@ -38,29 +38,35 @@ async function ready(address, signal) {
 
 function framed(address, name) {
   return h("div", { class: "framed" },
-    h("div", { class: "framed-head" }, h("strong", {}, name), h("a", { href: address, target: "_blank", rel: "noopener" }, "Open in a tab of its own")),
+    h("div", { class: "framed-head" }, h("strong", {}, name), outside(address, "Open in a tab of its own")),
     h("iframe", { src: address, title: name, sandbox: "allow-scripts allow-popups", loading: "lazy" }));
 }
 
-function tools({ matched, total }, { data, a, b }, frame) {
+const outside = (href, words) => h("a", { href, target: "_blank", rel: "noopener" }, words);
+
+function tools({ matched, total }, runs, frame) {
   const outcome = h("div", { class: "outcome", role: "status" });
-  const words = filters().length ? `${count(matched, "image")} of ${number(total)} selected` : `All ${count(total, "image")}: no filter is set`;
-  const write = async () => {
-    const { url: address, images } = await postJson("/api/report", { a, data, filters: query() });
-    frame.replaceChildren(framed(address, `Report of ${a}, ${count(images, "image")}`));
-    return [`Written for ${count(images, "image")}: `, h("a", { href: address, target: "_blank", rel: "noopener" }, address)];
-  };
-  const estimate = async () => {
-    const body = { query: text(all()), data, a, b };
-    const told = await postJson("/api/export", body);
-    return [`${count(told.images, "image")}, about ${bytes(told.bytes)}. `, action("Write the file", () => save(body), outcome)];
-  };
+  const some = filters().length;
+  const words = some ? `${count(matched, "image")} of ${number(total)} selected` : `All ${count(total, "image")}`;
   return h("div", { class: "selection-row" },
-    h("div", {}, h("h2", {}, "Selection"), h("p", { class: "muted" }, words, " · ", h("a", { href: link({ page: "images" }) }, "Show the images"))),
+    h("div", {}, h("h2", {}, "Selection"),
+      h("p", { class: "muted" }, words, " · ", h("a", { href: link({ page: "images" }) }, "Show the images"))),
     h("div", { class: "selection-tools" },
-      a ? action("Write a report of them", write, outcome, !matched) : null,
-      action("Export them as one file", estimate, outcome, !matched)),
+      runs.a ? action("Write a report of them", () => write(runs, frame), outcome, !matched) : null,
+      action("Export them as one file", () => estimate(runs, outcome), outcome, !matched)),
     outcome);
+}
+
+async function write({ data, a }, frame) {
+  const { url: address, images } = await postJson("/api/report", { a, data, filters: query() });
+  frame.replaceChildren(framed(address, `Report of ${a}, ${count(images, "image")}`));
+  return [`Written for ${count(images, "image")}: `, outside(address, address)];
+}
+
+async function estimate(runs, outcome) {
+  const body = { ...runs, query: text(all()) };
+  const { images, bytes: size } = await postJson("/api/export", body);
+  return [`${count(images, "image")}, about ${bytes(size)}. `, action("Write the file", () => save(body), outcome)];
 }
 
 async function save(body) {
@@ -78,7 +84,7 @@ function action(name, work, outcome, disabled = false) {
       refill(outcome, await work());
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      refill(outcome, h("span", { class: "bad" }, error.message), error.command ? command(error.command) : null);
+      refill(outcome, h("p", { class: "bad" }, error.message), error.command ? command(error.command) : null);
     } finally {
       button.disabled = false;
       announce(outcome.textContent);

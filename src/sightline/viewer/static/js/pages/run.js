@@ -2,35 +2,38 @@
 import { command, h } from "../dom.js";
 import { getJson } from "../api.js";
 import { count, iou, NONE, number } from "../format.js";
-import { guarded, joinNames, link } from "../state.js";
+import { joinNames } from "../state.js";
 import { chart, clear } from "../charts.js";
 import { dashboard, lineage, outward } from "../outward.js";
-import { section, swatch, table, tiles } from "../blocks.js";
+import { toImages } from "../leads.js";
+import { pageBody, section, swatch, table, tiles } from "../blocks.js";
 
 export const title = "Run";
 
 export async function show(root, { a, data, catalog }) {
   if (!a) {
-    root.replaceChildren(noRun());
+    root.replaceChildren(pageBody(title, noRun()));
     return undefined;
   }
   const run = await getJson("/api/run", { a });
   const query = { a, data };
-  root.replaceChildren(h("div", { class: "page-body" },
+  root.replaceChildren(pageBody(title,
     heading(run, catalog), scores(run),
     section("IoU per class",
-      chart("iou", { title: "IoU with its interval, beside the majority baseline", query, height: 320, note: "A click on a class shows its images, worst first.",
+      chart("iou", { title: "IoU with its interval, beside the majority baseline", query, height: 320,
+        note: "A click on a class shows its images, worst first.",
         label: "IoU of each class with its confidence interval and the baseline." }),
       classTable(run)),
     section("What is taken for what",
       chart("confusion", { title: "Confusion matrix", query, height: 460,
-        note: "Each row in percent of its ground-truth class. A click on a cell shows the images with most of its pixels.",
+        note: "Rows in percent of the ground-truth class. A click on a cell shows the images with most of its pixels.",
         label: "Confusion matrix: share of each ground-truth class that is predicted as each class." })),
     section("Learning",
       h("div", { class: "columns" },
         chart("losses", { title: "Loss", query, label: "Loss on train and valid per epoch." }),
         chart("lr", { title: "Learning rate", query, label: "Learning rate per epoch." })),
-      chart("curves", { title: "IoU on valid", query, height: 300, label: "IoU of the mean and of each class per epoch." }),
+      chart("curves", { title: "IoU on valid", query, height: 300,
+        label: "IoU of the mean and of each class per epoch." }),
       history(run.history)),
     configuration(run)));
   return () => clear(root);
@@ -38,17 +41,19 @@ export async function show(root, { a, data, catalog }) {
 
 /** What to do when there are no predictions yet. */
 export function noRun() {
-  return h("div", { class: "page-body narrow" }, h("div", { class: "empty" },
+  return h("div", { class: "empty" },
     h("h2", {}, "No predictions yet"),
     h("p", {}, "Train a model and measure it; its predictions then stand beside the ground truth everywhere."),
-    command("sightline train"), command("sightline evaluate")));
+    command("sightline train"), command("sightline evaluate"));
 }
 
 function heading(run, catalog) {
   return h("div", { class: "part-head" },
     h("p", { class: "lead" }, h("strong", {}, run.spec), ": model ", h("strong", {}, run.model),
       ` on ${count(run.images, "image")} of ${run.subset}, in ${count(run.groups, "group")}`),
-    outward(catalog, [["Metrics", () => dashboard(catalog, "metrics")], ["Lineage", () => lineage(catalog, run.spec)]]));
+    outward(catalog, [
+      ["Metrics", () => dashboard(catalog, "metrics")], ["Lineage", () => lineage(catalog, run.spec)],
+    ]));
 }
 
 function scores({ summary, miou, no_interval: reason }) {
@@ -65,7 +70,7 @@ function scores({ summary, miou, no_interval: reason }) {
 function classTable({ classes }) {
   const rows = classes.map((one) => [
     h("span", { class: "class-name" }, swatch(one.index),
-      h("a", { href: link({ page: "images", has: joinNames([one.name]), sort: `${one.name}_iou`, desc: null }) }, one.name)),
+      h("a", { href: toImages({ has: joinNames([one.name]), sort: `${one.name}_iou` }) }, one.name)),
     iou(one.iou), one.low === null ? NONE : `${iou(one.low)} to ${iou(one.high)}`, iou(one.baseline),
   ]);
   return h("details", { class: "values" }, h("summary", {}, "IoU of each class"),

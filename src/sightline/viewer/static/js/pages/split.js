@@ -4,32 +4,34 @@ import { getJson } from "../api.js";
 import { count, number, percent } from "../format.js";
 import { joinNames, link } from "../state.js";
 import { chart, clear } from "../charts.js";
-import { bar, list, section, table, tiles } from "../blocks.js";
+import { toImages } from "../leads.js";
+import { bar, folded, list, pageBody, section, table, tiles } from "../blocks.js";
 import { picture, release } from "../pictures.js";
 
 export const title = "Split";
 
 const SUBSETS = ["train", "valid", "test"];
 const PAIRS = 12;
+const GROUPS = 400;
 
 export async function show(root, { data, a }) {
   const split = await getJson("/api/split", { data, a });
   if (!split.spec) {
-    root.replaceChildren(h("div", { class: "page-body narrow" }, h("div", { class: "empty" },
+    root.replaceChildren(pageBody(title, h("div", { class: "empty" },
       h("h2", {}, "Not split yet"), h("p", {}, "Training needs a train and a valid subset that share no drive."),
       command(split.command))));
     return undefined;
   }
-  root.replaceChildren(h("div", { class: "page-body" },
+  root.replaceChildren(pageBody(title,
     h("p", { class: "lead" }, made(split)),
     subsetTiles(split.subsets),
     warned(split),
     section("Leak check", checks(split), pairs(split, data)),
     section("Classes in each subset",
-      chart("subsets", { title: "Share of the pixels in each subset, against the whole", query: { data, a }, height: 320,
+      chart("subsets", { title: "Share of the pixels, against the whole", query: { data, a }, height: 320,
         label: "Share of the pixels of each class in train, valid and test against the whole set." }),
       shares(split.class_shares)),
-    section("Groups", groups(split.groups)),
+    section("Groups", groups(split)),
     dropped(split.dropped)));
   return () => { release(root); clear(root); };
 }
@@ -46,7 +48,7 @@ function subsetTiles(subsets) {
   const all = SUBSETS.reduce((sum, name) => sum + (subsets[name]?.images ?? 0), 0);
   return tiles(SUBSETS.filter((name) => subsets[name]?.images).map((name) => {
     const { images, groups: some, drives } = subsets[name];
-    const what = h("a", { href: link({ page: "images", split: name }) }, number(images));
+    const what = h("a", { href: toImages({ split: name }) }, number(images));
     return [name, what, `${percent(images / all)} · ${count(some, "group")} of ${count(drives, "drive")}`];
   }));
 }
@@ -69,7 +71,7 @@ function pairs({ pairs: found, leaks }, data) {
     h("p", { class: "muted" }, all > found.length
       ? `The ${found.length} nearest of ${number(all)} pairs.` : `${found.length} pairs, the nearest first.`),
     h("div", { class: "pairs" }, boxes.slice(0, PAIRS)),
-    more.length ? h("details", {}, h("summary", {}, `${more.length} more pairs`), h("div", { class: "pairs" }, more)) : null);
+    more.length ? folded(`${count(more.length, "more pair")}`, h("div", { class: "pairs" }, more)) : null);
 }
 
 function pairBox({ kind, left, right, bits, frames }, data) {
@@ -85,27 +87,32 @@ function shares(rows) {
   const cells = rows.map((row) => [row.Class, ...["all", ...SUBSETS].flatMap((name) =>
     [percent(row[`${name}_share`]), number(row[`${name}_images`])])]);
   const columns = ["all", ...SUBSETS].flatMap((name) => [`#${name}`, "#images"]);
-  return h("details", {}, h("summary", {}, "Shares and images of each class"),
-    table("Class shares", ["Class", ...columns], cells));
+  return folded("Shares and images of each class", table("Class shares", ["Class", ...columns], cells));
 }
 
-function groups(rows) {
-  const drives = byDrive(rows);
-  const most = Math.max(...rows.map((row) => row.images));
-  return h("div", { class: "drives" }, [...drives].map(([drive, members]) =>
-    h("div", { class: "drive-groups" }, members.length === 1 && members[0].group === drive ? null : h("h3", {}, drive || "no drive"),
-      h("ul", { class: "group-list" }, members.map((row) => groupRow(row, most))))));
+function groups({ groups: rows, leaks }) {
+  const shared = new Set(leaks.groups.map((one) => one.group));
+  const most = rows.reduce((found, row) => Math.max(found, row.images), 1);
+  const drives = [...byDrive(rows.slice(0, GROUPS))].map(([drive, members]) => h("div", { class: "drive-groups" },
+    members.some((row) => row.group !== drive) ? h("h3", {}, drive) : null,
+    h("ul", { class: "group-list" }, members.map((row) => groupRow(row, most, shared.has(row.group))))));
+  const cut = `The first ${GROUPS} of ${count(rows.length, "group")}.`;
+  return [rows.length > GROUPS ? h("p", { class: "muted" }, cut) : null, h("div", { class: "drives" }, drives)];
 }
 
 function byDrive(rows) {
   const drives = new Map();
-  for (const row of rows) drives.set(row.drive ?? "", [...(drives.get(row.drive ?? "") ?? []), row]);
+  for (const row of rows) {
+    if (!drives.has(row.drive)) drives.set(row.drive, []);
+    drives.get(row.drive).push(row);
+  }
   return drives;
 }
 
-function groupRow({ group, subset, images }, most) {
+function groupRow({ group, subset, images }, most, shared) {
   return h("li", {},
-    h("a", { href: link({ page: "images", group: joinNames([group]) }) }, group),
+    h("a", { class: shared ? "bad" : "", title: shared ? "stands in more than one subset" : null,
+      href: toImages({ group: joinNames([group]), split: subset }) }, group),
     h("span", { class: `subset is-${subset ?? "none"}` }, subset ?? "left out"),
     bar(images / most), h("span", { class: "number" }, number(images)));
 }
@@ -113,8 +120,8 @@ function groupRow({ group, subset, images }, most) {
 function dropped(rows) {
   if (!rows.length) return null;
   return section(`${count(rows.length, "image")} left out`,
-    h("p", { class: "muted" }, "Frames between two subsets of a drive, so that none is almost the same as its neighbour."),
-    list(rows.map((row) => [
-      h("a", { href: link({ page: "image", image: row.File_Name }) }, row.File_Name), h("span", { class: "muted" }, ` ${row.reason}`),
+    h("p", { class: "muted" }, "Frames between two subsets of a drive, so that no two are almost the same."),
+    list(rows.map(({ File_Name: name, reason }) => [
+      h("a", { href: link({ page: "image", image: name }) }, name), h("span", { class: "muted" }, ` ${reason}`),
     ]), { most: 6, kind: "names" }));
 }
