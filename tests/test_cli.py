@@ -240,7 +240,6 @@ def test_nothing_there_yet_is_said_on_stderr(tmp_path, monkeypatch):
     assert run("artifacts") == ("", "No artifacts in .sightline yet. `sightline run` makes some.\n")
     assert run("runs", "-q") == ("", "")
     assert run("runs", "--json")[0] == run("artifacts", "--json")[0] == "[]\n"
-    assert "There are no runs of the project sightline" in run("ui", code=7)[1]
 
 
 # --- the smaller commands

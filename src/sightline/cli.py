@@ -356,10 +356,10 @@ def ui(
         int | None, typer.Option(min=0, max=65535, help="Port; 7860, or a free one, when left out.")
     ] = None,
 ) -> None:
-    """Open trackio's dashboard on the runs: metrics, artifacts, lineage. Ctrl-C ends it."""
-    from sightline.tracking.dashboard import serve
+    """Look at data, splits, runs and mistakes in the browser; trackio's dashboard is there too. Ctrl-C ends it."""
+    from sightline.viewer.serve import serve
 
-    serve(Path(config.store).resolve() / "trackio", config.project, host, port)
+    serve(config, _tracker(config), host, port)
 
 
 def _tracker(config: Config) -> Tracker:

@@ -32,14 +32,15 @@ def serve(folder: Path, project: str, host: str = "127.0.0.1", port: int | None 
     """
     if not (folder / f"{project}.db").is_file():
         raise StoreError(f"There are no runs of the project {project} in {folder.parent}. `sightline run` makes some.")
-    with _listen(host, port) as listener, pointed_at(folder), contextlib.suppress(KeyboardInterrupt):
-        app = _app(host)
+    with listen(host, port) as listener, pointed_at(folder), contextlib.suppress(KeyboardInterrupt):
+        served = app(host)
         address = f"[{host}]" if ":" in host else host
         say(f"The dashboard: http://{address}:{listener.getsockname()[1]}/?project={project} (Ctrl-C ends it)")
-        _run(app, listener)
+        run(served, listener)
 
 
-def _listen(host: str, port: int | None) -> socket.socket:
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket at this address; at port 7860 or a free one where none is given. ConfigError where that cannot be."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     if port is None:
         with contextlib.suppress(OSError):
@@ -53,20 +54,21 @@ def _listen(host: str, port: int | None) -> socket.socket:
         ) from None
 
 
-def _app(host: str) -> Any:
+def app(host: str) -> Any:
     """trackio's app, for looking only, without the thread that asks the hub where `TRACKIO_BUCKET_ID` is set."""
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from trackio import server
     from trackio.frontend_config import BUNDLED_FRONTEND_DIR
 
     with applied([Setting(server, "start_inbox_poller", lambda: None)]):
-        app, _write_token = server.build_starlette_app_only(frontend_dir=str(BUNDLED_FRONTEND_DIR))
+        built, _write_token = server.build_starlette_app_only(frontend_dir=str(BUNDLED_FRONTEND_DIR))
     if host in LOOPBACK:  # a page from elsewhere cannot read it under a name that it has pointed at this machine
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
-    return app
+        built.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
+    return built
 
 
-def _run(app: Any, listener: socket.socket) -> None:
+def run(app: Any, listener: socket.socket) -> None:
+    """Serve an application on a socket until interrupted."""
     import uvicorn
 
     # "critical": what Ctrl-C cuts off while a page still asks for something would be told with a traceback

@@ -1,0 +1,192 @@
+"""The viewer's application: what every page asks of a store, over HTTP."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline.classes import ClassMap
+from sightline.config import Config
+from sightline.errors import SightlineError, StoreError
+from sightline.marks import Flags
+from sightline.table import KEY
+from sightline.tracking import Artifact, Tracker
+from sightline.viewer.rows import Rows, Sources
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+KEPT = 6
+"""Joined tables that are kept in memory at once."""
+STATUS = {2: 400, 3: 409, 7: 404}
+"""Exit code of an error's kind -> HTTP status."""
+
+
+class Viewer:
+    """What the pages look at: one store, its tables kept in memory between requests.
+
+    Args:
+        config: says where the store is and which targets hold.
+        tracker: reads the store.
+    """
+
+    def __init__(self, config: Config, tracker: Tracker) -> None:
+        self.config, self.tracker, self.store = config, tracker, tracker.store
+        self._kept: dict[Any, Any] = {}
+        self._lock = threading.RLock()
+
+    def raw(self, spec: str) -> Artifact:
+        """The dataset called so; the latest one where the name is empty."""
+        return self._artifact(spec, "raw_data", "sightline ingest")
+
+    def evaluation(self, spec: str) -> Artifact:
+        """The evaluation called so; the latest one where the name is empty."""
+        return self._artifact(spec, "evaluation", "sightline evaluate")
+
+    def lineage(self, evaluation: Artifact) -> tuple[Artifact, Artifact, Artifact, Artifact]:
+        """Dataset, split, model and the evaluation itself."""
+        model = self.tracker.get(evaluation.metadata["model"])
+        split = self.tracker.get(evaluation.metadata["split"])
+        return self.tracker.get(split.metadata["raw"]), split, model, evaluation
+
+    def classes(self, spec: str) -> ClassMap:
+        """The class map of a dataset, or of the one that an evaluation measured."""
+        found: ClassMap = self._once(("classes", spec), lambda: self._classes(spec))
+        return found
+
+    def flags(self, raw: Artifact) -> Flags:
+        """The flags on a dataset's images."""
+        return Flags(self.store, raw)
+
+    def predictions(self, spec: str) -> dict[str, str]:
+        """File_Name -> path of the predicted mask in the evaluation."""
+        found: dict[str, str] = self._once(("predictions", spec), lambda: self._predictions(spec))
+        return found
+
+    def rows(self, data: str, a: str, b: str) -> Rows:
+        """All images of a dataset with what the runs made of them."""
+        raw = self.raw(data)
+        split = None if a else self._split(raw)
+        key = ("rows", raw.spec, a, b, split.spec if split else "")
+        found: Rows = self._once(key, lambda: self._rows(raw, a, b))
+        return found
+
+    def _artifact(self, spec: str, kind: str, command: str) -> Artifact:
+        if not spec:
+            found = [one for one in self.tracker.artifacts() if one.type == kind]
+            if not found:
+                raise StoreError(f"There is no {kind} in {self.store} yet: `{command}`.")
+            return found[-1]
+        artifact: Artifact = self._once(("artifact", spec), lambda: self.tracker.get(spec))
+        if artifact.type != kind:
+            raise StoreError(f"{spec} is of type {artifact.type}, and {kind} is asked for.")
+        return artifact
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was made before under this key; the joined tables that were not used for longest go first."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make()
+            self._kept[key] = self._kept.pop(key)
+            tables = [each for each in self._kept if each[0] == "rows"]
+            for old in tables[:-KEPT]:
+                del self._kept[old]
+            return self._kept[key]
+
+    def _classes(self, spec: str) -> ClassMap:
+        artifact = self.tracker.get(spec) if spec else self.raw("")
+        raw = self.lineage(artifact)[0] if artifact.type == "evaluation" else artifact
+        return ClassMap.from_dict(raw.json("classes.json"), where=f"classes.json of {raw.spec}")
+
+    def _predictions(self, spec: str) -> dict[str, str]:
+        data = self.evaluation(spec).table("pred_table.parquet", [KEY, "Prediction"]).data
+        return dict(zip(data[KEY].to_pylist(), data["Prediction"].to_pylist(), strict=True))
+
+    def _rows(self, raw: Artifact, a: str, b: str) -> Rows:
+        one, other = (self.evaluation(spec).table("pred_table.parquet") if spec else None for spec in (a, b))
+        split = self.lineage(self.evaluation(a))[1] if a else self._split(raw)
+        eda = raw.table("eda_table.parquet")
+        return Rows(Sources(self.classes(raw.spec), eda, _stages(split), one, other, self.flags(raw)))
+
+    def _split(self, raw: Artifact) -> Artifact | None:
+        from sightline.viewer.division import latest_split
+
+        return latest_split(self.tracker, raw)
+
+
+def _stages(split: Artifact | None) -> dict[str, str]:
+    from sightline.table import read_csv
+
+    if split is None:
+        return {}
+    frame = read_csv(split.path("data_split.csv"))
+    return dict(zip(frame[KEY], frame["Stage"], strict=True))
+
+
+def answer(function: Callable[..., Any]) -> Callable[[Request], Any]:
+    """An endpoint of a plain function(request), or function(request, body) for POST, run in a thread.
+
+    What it returns goes as JSON, a response as it is; a SightlineError becomes {"error": text}.
+    """
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse
+    from starlette.responses import Response as Ready
+
+    takes_body = len(inspect.signature(function).parameters) == 2
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await _body(request) if takes_body else None
+            found = (
+                await run_in_threadpool(function, request, body)
+                if takes_body
+                else await run_in_threadpool(function, request)
+            )
+        except SightlineError as error:
+            return JSONResponse({"error": str(error)}, STATUS.get(error.exit_code, 400))
+        return found if isinstance(found, Ready) else JSONResponse(found)
+
+    return endpoint
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    from sightline.errors import ConfigError
+
+    try:
+        body = await request.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise ConfigError("The request must hold a JSON object.")
+    return body
+
+
+def build(viewer: Viewer, dashboard: Any = None) -> Starlette:
+    """The application: pages, what they ask for, and trackio's dashboard at `/trackio`."""
+    from starlette.applications import Starlette
+    from starlette.responses import FileResponse
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
+
+    from sightline.viewer import catalog, compare, division, export, figures, flags, overview, pictures, runs, selection
+
+    static = Path(str(files("sightline.viewer") / "static"))
+
+    async def index(_: Request) -> Response:
+        return FileResponse(static / "index.html", headers={"Cache-Control": "no-cache"})
+
+    async def plotly(_: Request) -> Response:
+        return FileResponse(Path(str(files("plotly") / "package_data" / "plotly.min.js")), media_type="text/javascript")
+
+    modules = (catalog, pictures, overview, division, runs, compare, figures, flags, selection, export)
+    routes = [route for module in modules for route in module.routes(viewer)]
+    routes += [Route("/", index), Route("/static/plotly.js", plotly), Mount("/static", StaticFiles(directory=static))]
+    if dashboard is not None:
+        routes.append(Mount("/trackio", dashboard))
+    return Starlette(routes=routes)
