@@ -175,6 +175,7 @@ def test_the_files_of_the_artifact(done, scenes):
     images, masks = {f"images/{stem}.jpg" for stem in stems}, {f"labels/{stem}_mask.png" for stem in stems}
     assert set(artifact.files) == images | masks | {
         "LICENSE.txt", "classes.json", "eda_table.parquet", "ingest.json",
+        "thumbnails.bin", "thumbnails.parquet", "class_positions.parquet",
     }  # fmt: skip
     for path in [*images, *masks, "LICENSE.txt", "classes.json"]:
         assert artifact.path(path).read_bytes() == (scenes / path).read_bytes(), path

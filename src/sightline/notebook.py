@@ -108,7 +108,8 @@ def _picture_of(row: Mapping[str, Any], table: Table) -> str:
         return ""
     image, mask, prediction = (str(row.get(name)) for name in ("Image", "Mask", "Prediction"))
     if image in files and mask in files:
-        return _overlay(*_paths(files, image, mask), table.classes)
+        found = _paths(files, image, mask)
+        return _overlay(found[0], found[1], table.classes)
     if prediction in files:
         return _colored(files, prediction, table.classes)
     return ""

@@ -30,6 +30,7 @@ from sightline.learning.metrics import (
 )
 from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
 from sightline.table import KEY, Table
+from sightline.thumbnails import INDEX, PACK, Pack, png, shrunk
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
 from sightline.versions import versions
 
@@ -54,7 +55,7 @@ def evaluate(
 
     Returns:
         The artifact `NAME_eval`, or `NAME_eval_test` (evaluation): `pred_table.parquet`, `predictions/{stem}.png`,
-        `confusion.csv`, `summary.json`, `classes.json`.
+        `confusion.csv`, `summary.json`, `classes.json`, and the thumbnails of the predictions.
 
     Raises:
         DataError: the subset holds no image.
@@ -95,6 +96,8 @@ def _evaluate(
         "confusion.csv": write_text(run.scratch / "confusion.csv", _csv(matrices.sum(axis=0), classes)),
         "summary.json": write_text(run.scratch / "summary.json", json.dumps(summary, indent=1) + "\n"),
         "classes.json": network.files["classes.json"],
+        PACK: run.scratch / PACK,
+        INDEX: run.scratch / INDEX,
     }
     suffix = "_eval" if settings.subset == "valid" else "_eval_test"
     made = {"settings": {"evaluate": to_dict(settings), "seed": seed}, "versions": versions(PACKAGES)}
@@ -114,12 +117,16 @@ def _predict_all(
         )
     predictor = Predictor(network.path("weights.safetensors"), network.json("config.json"), classes, device)
     rows = []
-    for row, item in track(items, f"predicting {subset}", len(items)):
-        target, prediction, loss = predictor.measure(item)
-        path = run.scratch / "prediction.png"
-        Image.fromarray(prediction).save(path, format="PNG")
-        counts = confusion(target, prediction, len(classes), classes.ignore_index)
-        rows.append({**_row(row, counts, loss, classes), "stored": run.store(path)})
+    with (run.scratch / PACK).open("wb") as stream:
+        pack = Pack(stream)
+        for row, item in track(items, f"predicting {subset}", len(items)):
+            target, prediction, loss = predictor.measure(item)
+            path = run.scratch / "prediction.png"
+            Image.fromarray(prediction).save(path, format="PNG")
+            pack.add(row[KEY], {"prediction": png(shrunk(prediction))})
+            counts = confusion(target, prediction, len(classes), classes.ignore_index)
+            rows.append({**_row(row, counts, loss, classes), "stored": run.store(path)})
+    pack.index([row[KEY] for row in rows]).write(run.scratch / INDEX)
     return rows
 
 

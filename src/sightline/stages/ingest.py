@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightline.changes import changes_since, describe
@@ -27,12 +29,27 @@ from sightline.pool import spread
 from sightline.sources import SOURCES, fetch
 from sightline.stages.stage import dataset_name, tracked, write_text
 from sightline.table import KEY, Table
+from sightline.thumbnails import (
+    GRID,
+    INDEX,
+    PACK,
+    POSITIONS,
+    Pack,
+    png,
+    positions,
+    positions_table,
+    shrunk,
+    small_image,
+)
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
 from sightline.versions import versions
 
 PACKAGES = ("numpy", "pillow", "imagehash", "pyarrow")
 """What the images are read, measured and kept with."""
 LICENSES = ("LICENSE.txt", "LICENSE", "LICENSE.md", "license.txt", "LICENCE.txt")
+
+NOWHERE = np.zeros((0, *GRID))
+"""In place of positions that were added up."""
 
 COLUMNS = pa.schema(
     [
@@ -63,7 +80,7 @@ def ingest(config: Config, tracker: Tracker | None = None, *, force: bool = Fals
 
     Returns:
         The artifact `NAME` (raw_data): `images/`, `labels/{stem}_mask.png`, `classes.json`, `eda_table.parquet`,
-        `ingest.json` and, where there is one, `LICENSE.txt`.
+        `ingest.json`, the thumbnails, `class_positions.parquet` and, where there is one, `LICENSE.txt`.
 
     Raises:
         DataError: no such folder, no layout fits, or damaged pairs (all in one summary) and `on_error` is `fail`.
@@ -132,6 +149,8 @@ class Measured:
         image_sha256, mask_sha256: of the files as they were read.
         recoded: the mask's values changed on the way, and it was written anew.
         warnings: what is told of it though it can be used.
+        thumbnails: the small `image` and `mask`; empty once they are packed.
+        positions: where each class lies, float64[C, 18, 32]; see `sightline.thumbnails.positions`.
     """
 
     row: Mapping[str, Any]
@@ -139,6 +158,8 @@ class Measured:
     mask_sha256: str
     recoded: bool
     warnings: tuple[Problem, ...]
+    thumbnails: Mapping[str, bytes]
+    positions: NDArray[np.float64]
 
 
 def measure(scratch: Path, classes: ClassMap, sample: Sample) -> Measured | PairError:
@@ -154,7 +175,10 @@ def measure(scratch: Path, classes: ClassMap, sample: Sample) -> Measured | Pair
     if found.recoded:
         Image.fromarray(found.mask).save(_redrawn(scratch, sample), format="PNG")
     row = _of_sample(sample) | _of_image(Image.fromarray(found.image)) | _of_mask(found.mask, classes)
-    return Measured(row, found.image_sha256, found.mask_sha256, found.recoded, found.warnings)
+    small = shrunk(found.mask)
+    thumbnails = {"image": small_image(found.image), "mask": png(small)}
+    told = (found.image_sha256, found.mask_sha256, found.recoded, found.warnings)
+    return Measured(row, *told, thumbnails, positions(small, classes))
 
 
 def mask_name(sample: Sample) -> str:
@@ -263,9 +287,9 @@ def _ingest(
     settings: Mapping[str, Any],
     workers: int | None,
 ) -> Artifact:
-    good, found = _measure_all(dataset, run.scratch, workers)
+    good, found, files = _measure_all(dataset, run.scratch, workers)
     _judge([*problems, *found], len(dataset) + dataset.left_out, len(good), settings["data"]["on_error"])
-    files: dict[str, StoredFile | Path] = {"eda_table.parquet": _table(good, dataset.classes, run.scratch)}
+    files["eda_table.parquet"] = _table(good, dataset.classes, run.scratch)
     for stored in track((_stored(run, sample, one) for sample, one in good), "storing", len(good)):
         files |= stored
     record = {"layout": settings["layout"], "images": len(good), "beyond_limit": dataset.beyond_limit}
@@ -280,19 +304,29 @@ def _ingest(
 
 def _measure_all(
     dataset: Dataset, scratch: Path, workers: int | None
-) -> tuple[list[tuple[Sample, Measured]], list[Problem]]:
-    """What every sound pair gave, each image once, and all that is wrong or told of the others."""
+) -> tuple[list[tuple[Sample, Measured]], list[Problem], dict[str, StoredFile | Path]]:
+    """What every sound pair gave, each image once; all that is wrong or told of the others; the thumbnails' files."""
     results = spread(partial(measure, scratch, dataset.classes), dataset.samples, workers)
     good: list[tuple[Sample, Measured]] = []
     problems: list[Problem] = []
-    for sample, one in zip(dataset, track(results, "checking and measuring", len(dataset)), strict=True):
-        if isinstance(one, Measured):
-            good.append((sample, one))
-        problems += one.warnings if isinstance(one, Measured) else one.problems
+    with (scratch / PACK).open("wb") as stream:
+        pack, total = Pack(stream), np.zeros((len(dataset.classes), *GRID))
+        for sample, one in zip(dataset, track(results, "checking and measuring", len(dataset)), strict=True):
+            if isinstance(one, Measured):
+                pack.add(sample.file_name, one.thumbnails)
+                total += one.positions
+                good.append((sample, dataclasses.replace(one, thumbnails={}, positions=NOWHERE)))
+            problems += one.warnings if isinstance(one, Measured) else one.problems
     names = {sample: sample.image.relative_to(dataset.root).as_posix() for sample, _ in good}
     copies = duplicates({names[sample]: one.image_sha256 for sample, one in good})
     copied = {problem.file for problem in copies}
-    return [each for each in good if names[each[0]] not in copied], problems + copies
+    kept = [each for each in good if names[each[0]] not in copied]
+    files: dict[str, StoredFile | Path] = {
+        PACK: scratch / PACK,
+        INDEX: pack.index([sample.file_name for sample, _ in kept]).write(scratch / INDEX),
+        POSITIONS: positions_table(total, len(good), dataset.classes).write(scratch / POSITIONS),
+    }
+    return kept, problems + copies, files
 
 
 def _judge(problems: list[Problem], total: int, left: int, on_error: str) -> None:
