@@ -77,7 +77,7 @@ def test_it_carries_everything_in_itself(tmp_path):
 def test_it_says_what_it_shows(tmp_path):
     text = written(tmp_path, [row(number) for number in range(3)], matched=42)
     parts = ("3 images, the first of 42 that match, of 1,000 in", "<code>d:v0</code>", "<code>d_eval:v0</code>")
-    parts += ("Selected by <code>has=road</code>", "mIoU 0.312")
+    parts += ("Selected by <code>has=road</code>", "mIoU&nbsp;0.312")
     for part in (*parts, '<td class="number">0.50</td><td class="number">–</td>'):
         assert part in text
     alone = written(tmp_path, [row(0)], run="", query="")

@@ -65,14 +65,15 @@ def cooccurrence(counts: NDArray[np.int64], classes: ClassMap) -> Figure:
 
 
 def heat(positions: Sequence[Sequence[float]], name: str, color: str) -> Figure:
-    """Where in the images a class lies: float[H][W], rows from the top; the share of the images that show it there."""
+    """Where in the images a class lies: float[H][W], rows from the top; its share of the pixels of each cell."""
     rows, columns = len(positions), len(positions[0]) if positions else 0
-    text = [[f"{percent(float(value))} of the images" for value in row] for row in positions]
+    text = [[f"{percent(float(value))} of the pixels here" for value in row] for row in positions]
     chart = {
         "type": "heatmap",
         "z": [[float(value) for value in row] for row in positions],
         "hovertext": text,
         "hoverinfo": "text",
+        "customdata": [[images(has=joined([name]))] * columns] * rows,
         "zmin": 0,
         "colorscale": [[0.0, "#f4f7fb"], [1.0, color]],
         "colorbar": {"tickformat": ".0%"},

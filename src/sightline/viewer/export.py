@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus, urlsplit
 
 from sightline.classes import ClassMap
 from sightline.errors import ConfigError, SightlineError
@@ -18,7 +19,10 @@ from sightline.reporting.wording import MISSING, percent, score
 from sightline.table import KEY
 
 if TYPE_CHECKING:
-    pass
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from sightline.viewer.app import Viewer
 
 Json = dict[str, Any]
 
@@ -30,8 +34,29 @@ TRIED = 16
 """Images that the size of the file is told from before it is written."""
 ASK_ABOVE = 50_000_000
 """Bytes from which on the command asks before it writes."""
-BESIDE = ("page", "data", "a", "b", "sort", "desc", "view", "layer", "layers", "off", "alpha", "colors", "image")
-"""Parameters of the address that select no images."""
+TOLD = ("has", "lacks", "split", "group", "share", "bright", "iou", "name", "flag", "where", "cell", "sort", "desc")
+"""Parameters of the address that select and order images; the file tells them."""
+PAGE = 1000
+"""Rows that are asked for at a time."""
+
+
+def routes(viewer: Viewer) -> list[BaseRoute]:
+    """How large the file of a selection would be; with `write` it is written to `reports/` of the store."""
+    from starlette.routing import Route
+
+    from sightline.viewer.app import answer
+
+    def export(_: Request, body: Json) -> Json:
+        query, data, run = (str(body.get(key) or "") for key in ("query", "data", "a"))
+        view, source = view_of(viewer, query, data, run)
+        told = {"images": len(view.tiles), "matched": view.matched}
+        if not body.get("write"):
+            return told | {"bytes": estimate(view, source)}
+        path = viewer.store / "reports" / f"view-{mark_of(view.data, view.run, query)}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return told | {"bytes": write(view, source, path), "url": f"/reports/{path.name}"}
+
+    return [Route("/api/export", answer(export), methods=["POST"])]
 
 
 @dataclass(frozen=True)
@@ -74,6 +99,64 @@ class View:
 
 Source = Callable[[Mapping[str, Any]], Thumbs]
 """A row -> its small pictures."""
+
+
+def view_of(viewer: Viewer, query: str, data: str = "", run: str = "", limit: int = LIMIT) -> tuple[View, Source]:
+    """The view of a selection, and where its small pictures come from.
+
+    Args:
+        viewer: the store.
+        query: the query string of an address of the viewer, or the address itself.
+        data, run: the dataset and the evaluation; those of the query when left out.
+        limit: at most so many images, the first ones in the order that is asked for.
+
+    Raises:
+        ConfigError: a filter that does not fit, no image that it selects, or a limit beyond 20,000.
+        StoreError: no such dataset or evaluation.
+    """
+    from starlette.datastructures import QueryParams
+
+    text = urlsplit(query).query if "://" in query else query.lstrip("?")
+    given = QueryParams(text)
+    raw, run = _sources(viewer, data or given.get("data", ""), run or given.get("a", ""))
+    rows = viewer.rows(raw, run, given.get("b", ""))
+    if not 1 <= limit <= MOST:
+        raise ConfigError(f"The limit is {limit}; it must lie between 1 and {MOST:,}.")
+    starts = range(0, limit, PAGE)
+    found = [row for start in starts for row in rows.select(given, start, min(PAGE, limit - start))]
+    if not found:
+        raise ConfigError(f"No image of {raw} is selected by {text or 'nothing'}. Leave a filter out.")
+    shown = "&".join(part for part in text.split("&") if part.partition("=")[0] in TOLD)
+    tiles = [with_texts(row, bool(run)) for row in found]
+    title = f"{len(found):,} images of {raw}"
+    view = View(title, raw, run, unquote_plus(shown), viewer.classes(raw), tiles, rows.count(given), rows.total)
+    return view, _pictures(viewer, raw, run, [row["id"] for row in found])
+
+
+def _sources(viewer: Viewer, data: str, run: str) -> tuple[str, str]:
+    """The dataset and the evaluation as `name:vN`; a dataset that is left out is the evaluation's, else the latest."""
+    evaluation = viewer.evaluation(run) if run else None
+    raw = viewer.lineage(evaluation)[0] if evaluation and not data else viewer.raw(data)
+    return raw.spec, evaluation.spec if evaluation else ""
+
+
+def _pictures(viewer: Viewer, data: str, run: str, ids: Sequence[int]) -> Source:
+    """The small pictures of these rows, as the page Images has them."""
+    from sightline.viewer.pictures import small
+
+    paths = {
+        each: row for start in range(0, len(ids), PAGE) for each, row in _files(viewer, data, ids[start : start + PAGE])
+    }
+
+    def source(row: Mapping[str, Any]) -> Thumbs:
+        told = small(viewer, data, run, paths[row["id"]])
+        return Thumbs(told["image"] or b"", told["mask"], told["prediction"], told["error"] or "")
+
+    return source
+
+
+def _files(viewer: Viewer, data: str, ids: Sequence[int]) -> list[tuple[int, Json]]:
+    return list(viewer.rows(data, "", "").files(ids).items())
 
 
 def estimate(view: View, source: Source) -> int:

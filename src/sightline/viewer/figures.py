@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sightline.comparison import Comparison, Metric
 from sightline.errors import ConfigError, StoreError
 from sightline.reporting import figures
-from sightline.reporting.division import split_facts
+from sightline.reporting.division import SplitFacts, split_facts
 from sightline.reporting.material import open_divided
 from sightline.reporting.plotting import EDGE, Figure, class_axis, escape, finish, rows_height, titled
 from sightline.reporting.results import results
 from sightline.reporting.training import TrainingFacts, training_facts
-from sightline.reporting.wording import score
+from sightline.reporting.wording import percent, score
+from sightline.thumbnails import POSITIONS
 from sightline.viewer import classes as of_classes
 from sightline.viewer.compare import compared
 from sightline.viewer.division import split_for
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from sightline.viewer.app import Viewer
 
 Json = dict[str, Any]
-
-POSITIONS = "class_positions.parquet"
-"""Where each class lies in the images, as ingest counted it."""
 
 
 def routes(viewer: Viewer) -> list[BaseRoute]:
@@ -93,9 +91,11 @@ def subsets(viewer: Viewer, request: Request) -> Json:
     if split is None:
         raise StoreError("The dataset has not been split yet: `sightline split`.")
     divided = open_divided(split)
-    figure = figures.subset_shares(split_facts(divided))
-    links = [[images(has=joined([name]), split=subset) for name in divided.classes.names] for subset in figures.MARKERS]
-    return told(figure, *links)
+    facts, names = split_facts(divided), divided.classes.names
+    links = [[images(has=joined([name]), split=subset) for name in names] for subset in figures.MARKERS]
+    told_ = told(figures.subset_shares(facts), *links)
+    told_["data"].insert(0, whole(facts))
+    return told_
 
 
 def iou(viewer: Viewer, request: Request) -> Json:
@@ -173,9 +173,29 @@ def differences(comparison: Comparison, colors: Sequence[str]) -> Figure:
     return finish("difference", "Difference of the IoU", alt, rows_height(len(metrics)), [points], layout)
 
 
+def whole(split: SplitFacts) -> Json:
+    """Each class's share of the pixels of all subsets together, as an upright line behind the dots of the subsets."""
+    shares = [one.subsets["all"].pixels for one in split.classes]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "all",
+        "x": [share or None for share in shares],
+        "y": list(range(len(shares))),
+        "marker": {"symbol": "line-ns", "size": 20, "line": {"color": EDGE, "width": 3}},
+        "hovertext": [
+            f"{escape(one.name)}, all: {percent(share)}" for one, share in zip(split.classes, shares, strict=True)
+        ],
+        "hoverinfo": "text",
+        "customdata": [images(has=joined([one.name])) for one in split.classes],
+    }
+
+
 def positions(rows: Sequence[Mapping[str, Any]], index: int) -> list[list[float]]:
-    """The grid of one class, rows from the top, of the table that ingest stores."""
-    raise NotImplementedError
+    """The grid of one class, rows from the top, of the table that ingest stores: `Index`, `Row`, `Column`, `share`."""
+    cells = {(row["Row"], row["Column"]): row["share"] for row in rows if row["Index"] == index}
+    tall, wide = (1 + max((cell[axis] for cell in cells), default=-1) for axis in (0, 1))
+    return [[cells.get((row, column), 0.0) for column in range(wide)] for row in range(tall)]
 
 
 def _measured(viewer: Viewer, request: Request) -> Any:
