@@ -14,6 +14,7 @@ from sightline.config import Config
 from sightline.errors import SightlineError, StoreError
 from sightline.marks import Flags
 from sightline.table import KEY
+from sightline.thumbnails import Thumbnails, has_thumbnails
 from sightline.tracking import Artifact, Tracker
 from sightline.viewer.rows import Rows, Sources
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-KEPT = 6
-"""Joined tables that are kept in memory at once."""
+KEPT = 2_000_000
+"""Rows of joined tables that are kept in memory at once."""
 STATUS = {2: 400, 3: 409, 7: 404}
 """Exit code of an error's kind -> HTTP status."""
 
@@ -69,6 +70,11 @@ class Viewer:
         found: dict[str, str] = self._once(("predictions", spec), lambda: self._predictions(spec))
         return found
 
+    def thumbnails(self, spec: str, name: str) -> dict[str, bytes]:
+        """The small pictures that a dataset or an evaluation keeps of an image; nothing where it keeps none."""
+        found: Thumbnails | None = self._once(("thumbnails", spec), lambda: self._thumbnails(spec))
+        return found.get([name])[0] if found else {}
+
     def rows(self, data: str, a: str, b: str) -> Rows:
         """All images of a dataset with what the runs made of them."""
         raw = self.raw(data)
@@ -76,6 +82,13 @@ class Viewer:
         key = ("rows", raw.spec, a, b, split.spec if split else "")
         found: Rows = self._once(key, lambda: self._rows(raw, a, b))
         return found
+
+    def places(self, data: str) -> Rows:
+        """The images of a dataset, whatever runs they are joined with: for ids, names and paths."""
+        raw = self.raw(data)
+        with self._lock:
+            loaded = [key for key in self._kept if key[:2] == ("rows", raw.spec)]
+            return self._kept[loaded[-1]] if loaded else self.rows(data, "", "")
 
     def _artifact(self, spec: str, kind: str, command: str) -> Artifact:
         if not spec:
@@ -89,15 +102,21 @@ class Viewer:
         return artifact
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What was made before under this key; the joined tables that were not used for longest go first."""
+        """What was made before under this key."""
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = make()
+                self._forget(key)
             self._kept[key] = self._kept.pop(key)
-            tables = [each for each in self._kept if each[0] == "rows"]
-            for old in tables[:-KEPT]:
-                del self._kept[old]
             return self._kept[key]
+
+    def _forget(self, latest: Any) -> None:
+        """Let go of the joined tables that were not used for longest, until the rest is not too large."""
+        tables = [each for each in self._kept if each[0] == "rows"]
+        room = KEPT - sum(self._kept[each].total for each in tables)
+        for old in tables:
+            if room < 0 and old != latest:
+                room += self._kept.pop(old).total
 
     def _classes(self, spec: str) -> ClassMap:
         artifact = self.tracker.get(spec) if spec else self.raw("")
@@ -107,6 +126,10 @@ class Viewer:
     def _predictions(self, spec: str) -> dict[str, str]:
         data = self.evaluation(spec).table("pred_table.parquet", [KEY, "Prediction"]).data
         return dict(zip(data[KEY].to_pylist(), data["Prediction"].to_pylist(), strict=True))
+
+    def _thumbnails(self, spec: str) -> Thumbnails | None:
+        artifact = self.tracker.get(spec)
+        return Thumbnails(artifact) if has_thumbnails(artifact) else None
 
     def _rows(self, raw: Artifact, a: str, b: str) -> Rows:
         one, other = (self.evaluation(spec).table("pred_table.parquet") if spec else None for spec in (a, b))

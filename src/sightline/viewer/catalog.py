@@ -86,7 +86,7 @@ def _evaluation(viewer: Viewer, one: Artifact) -> Json | None:
 def classes_of(viewer: Viewer, data: str) -> Json:
     """The class map with how much of the dataset each class covers."""
     classes = viewer.classes(data)
-    *totals, ignored = viewer.rows(data, "", "").class_totals()
+    *totals, ignored = viewer.places(data).class_totals()
     told = zip(range(len(classes)), classes.names, classes.colors, totals, strict=True)
     return {
         "classes": [{"index": index, "name": name, "color": color, **total} for index, name, color, total in told],
@@ -112,14 +112,13 @@ def image_of(viewer: Viewer, request: Request) -> Json:
     row = rows.named(name)
     if row is None:
         raise StoreError(f"There is no image {name!r} in {request.query_params.get('data', '')}.")
-    told = row | rows.around(name)
-    for key in ("a", "b"):
-        spec = request.query_params.get(key, "")
-        measured = viewer.rows(request.query_params.get("data", ""), spec, "").named(name) if spec else None
-        told[key] = None
-        if measured and measured["loss"] is not None:
-            told[key] = {"spec": spec, **{fact: measured[fact] for fact in ("iou", "miou", "loss")}}
-    return told
+    other = {"iou": row.pop("iou_b"), "miou": row["miou_b"], "loss": row.pop("loss_b")}
+    own = {fact: row[fact] for fact in ("iou", "miou", "loss")}
+    runs = {
+        key: {"spec": request.query_params.get(key, ""), **found} if found["loss"] is not None else None
+        for key, found in (("a", own), ("b", other))
+    }
+    return row | rows.around(name) | runs
 
 
 def _rows(viewer: Viewer, request: Request) -> Rows:

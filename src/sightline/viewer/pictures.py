@@ -86,13 +86,18 @@ def small(viewer: Viewer, data: str, run: str, row: Mapping[str, Any]) -> dict[s
     raw = viewer.raw(data)
     told: dict[str, Any] = {"id": row["id"], "image": None, "mask": None, "prediction": None, "error": None}
     try:
-        told["image"] = _photo(raw.path(row["Image"]))
-        told["mask"] = _index(raw.path(row["Mask"]))
+        told |= viewer.thumbnails(raw.spec, row[KEY]) or _drawn(raw, row)
         if run and (path := viewer.predictions(run).get(row[KEY])):
-            told["prediction"] = _index(viewer.evaluation(run).path(path))
+            evaluation = viewer.evaluation(run)
+            told |= viewer.thumbnails(evaluation.spec, row[KEY]) or {"prediction": _index(evaluation.path(path))}
     except (SightlineError, OSError) as error:
         told["error"] = f"{row[KEY]} cannot be shown: {error}"
     return told
+
+
+def _drawn(raw: Artifact, row: Mapping[str, Any]) -> dict[str, bytes]:
+    """The small pictures made from the originals: older datasets hold none."""
+    return {"image": _photo(raw.path(row["Image"])), "mask": _index(raw.path(row["Mask"]))}
 
 
 def pack(thumbs: Sequence[Mapping[str, Any]]) -> bytes:
@@ -163,7 +168,7 @@ def _small(viewer: Viewer, request: Request, key: str) -> list[dict[str, Any]]:
     if not all(part.isdecimal() for part in parts) or len(parts) > MOST:
         raise ConfigError(f"`{key}` must list up to {MOST} ids of rows, such as 3,17,19.")
     ids = [int(part) for part in parts]
-    found = viewer.rows(data, "", "").files(ids)
+    found = viewer.places(data).files(ids)
     missing = [each for each in ids if each not in found]
     if missing:
         raise StoreError(f"There is no row {missing[0]} in {data}.")
@@ -174,7 +179,7 @@ def _small(viewer: Viewer, request: Request, key: str) -> list[dict[str, Any]]:
 def _named(viewer: Viewer, request: Request) -> tuple[Mapping[str, Any], Artifact]:
     """The row of the file that the address names, found in the table and never as a path."""
     data, name = request.query_params.get("data", ""), request.query_params.get("name", "")
-    rows = viewer.rows(data, "", "")
+    rows = viewer.places(data)
     ids = rows.ids([name])
     if not ids:
         raise StoreError(f"There is no image {name!r} in {data}.")

@@ -107,8 +107,9 @@ class Rows:
         return told
 
     def named(self, name: str) -> Json | None:
-        """The row of a file; None where there is none."""
-        found = self._ask(f'SELECT {self._shown("")} FROM images WHERE "{KEY}" = ?', [name])
+        """The row of a file, with what run B made of it as `iou_b` and `loss_b`; None where there is no such file."""
+        other = f"{self._ious('_b') if self.measured[1] else 'NULL'} AS iou_b, loss_b"
+        found = self._ask(f'SELECT {self._shown("")}, {other} FROM images WHERE "{KEY}" = ?', [name])
         return next(iter(self._told(found)), None)
 
     def around(self, name: str, most: int = 7) -> Json:
@@ -217,11 +218,14 @@ class Rows:
 
     def _shown(self, cell: str) -> str:
         names = self.classes.names
-        iou = "[" + ", ".join(_quoted(f"{name}_iou") for name in names) + "]" if self.measured[0] else "NULL"
+        iou = self._ious() if self.measured[0] else "NULL"
         parts = ["id", *map(_quoted, FACTS), "[" + ", ".join(_quoted(f"{name}_share") for name in names) + "] AS share",
                  f"{iou} AS iou", *(_quoted(name) for name in (*MEASURED, "miou_b", "change")),
                  f"{self._cell(cell) if cell else 'NULL'} AS cell"]  # fmt: skip
         return ", ".join(parts)
+
+    def _ious(self, ending: str = "") -> str:
+        return "[" + ", ".join(_quoted(f"{name}_iou{ending}") for name in self.classes.names) + "]"
 
     def _told(self, rows: list[Json]) -> list[Json]:
         flags: dict[str, list[Json]] = {}
@@ -250,7 +254,7 @@ class Rows:
                 if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                     raise ConfigError("The expression must be one condition on the columns, such as `Brightness < 60`.")
                 relation = cursor.sql(text, params=list(values))
-                found: list[Json] = relation.to_arrow_table().to_pylist() if relation else []
+                found: list[Json] = [] if relation is None else relation.to_arrow_table().to_pylist()
             except duckdb.InterruptException:
                 raise ConfigError(f"The query took longer than {SECONDS:.0f} seconds and was stopped.") from None
             except duckdb.Error as error:
@@ -281,10 +285,13 @@ def _load(sources: Sources) -> duckdb.DuckDBPyConnection:
     stages = [sources.stages.get(name, "None") for name in sources.eda.data[KEY].to_pylist()]
     eda = eda.drop_columns(["Split"]).append_column("Split", pa.array(stages, pa.string()))
     connection.register("eda", eda)
-    names = sources.classes.names
-    a = ["confusion", *MEASURED, *(f"{name}_iou" for name in names)]
-    parts = [_evaluation(connection, "a", sources.a, a), _evaluation(connection, "b", sources.b, ["miou"])]
-    chosen = ["eda.*", *(f"a.{_quoted(name)}" for name in a), "b.miou AS miou_b", "b.miou - a.miou AS change"]
+    both = [*MEASURED, *(f"{name}_iou" for name in sources.classes.names)]
+    parts = [
+        _evaluation(connection, "a", sources.a, ["confusion", *both]),
+        _evaluation(connection, "b", sources.b, both),
+    ]
+    chosen = ["eda.*", "a.confusion::INTEGER[] AS confusion", *(f"a.{_quoted(name)}" for name in both)]
+    chosen += [*(f"b.{_quoted(name)} AS {_quoted(name + '_b')}" for name in both), "b.miou - a.miou AS change"]
     joins = " ".join(f'LEFT JOIN {part} ON {part}."{KEY}" = eda."{KEY}"' for part in parts)
     connection.execute(f"CREATE TABLE images AS SELECT {', '.join(chosen)} FROM eda {joins} ORDER BY eda.id")
     for name in ("eda", "a", "b"):
