@@ -8,9 +8,12 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from sightline.classes import ClassMap
+from sightline.cli import app
 from sightline.errors import ConfigError, StoreError
+from sightline.viewer import export
 from sightline.viewer.export import Thumbs, View, estimate, megabytes, with_texts, write
 
 CLASSES = ClassMap(("road", "<b>car</b>", "</script><script>alert(1)</script>"), ("#ff0000", "#00ff00", "#0000ff"))
@@ -165,3 +168,62 @@ def test_in_a_browser_masks_are_coloured_and_classes_switched_off(tmp_path, chro
     page.wait_for_function(f"({pixel})([8, 0])[3] === 0")
     page.close()
     assert complaints == []
+
+
+# the command
+
+
+@pytest.fixture
+def command(trained, tmp_path, monkeypatch):
+    """`sightline export-view` on the trained store, in an empty folder."""
+    config, *_ = trained
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, code=0):
+        done = CliRunner().invoke(app, ["export-view", *arguments, "--store", config.store])
+        assert done.exit_code == code, done.output
+        return done
+
+    return run
+
+
+def test_the_command_tells_the_size_and_writes_the_file(command, tmp_path):
+    done = command("sort=road_share&desc=1", "--out", "roads.html", "--limit", "3")
+    assert done.stdout.strip() == "roads.html"
+    assert re.search(r"export-view: 3 of 12 images, about 0\.\d MB", done.stderr)
+    text = (tmp_path / "roads.html").read_text(encoding="utf-8")
+    assert text.count('class="photo"') == 3
+    assert "3 images, the first of 12 that match, of 12 in <code>scenes:v0</code>" in text
+    shares = re.findall(r'<td>\w+</td><td class="number">[^<]*</td><td class="number">([\d.]+)', text)
+    assert [float(one) for one in shares] == sorted(map(float, shares), reverse=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["roads.html"]
+
+
+def test_an_address_of_the_viewer_will_do(command, tmp_path):
+    command("http://127.0.0.1:7860/?page=images&data=scenes:v0&has=road&alpha=70&view=table", "--data", "scenes")
+    text = (tmp_path / "view.html").read_text(encoding="utf-8")
+    assert "Selected by <code>has=road</code>" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["has=nothing"], 3, "There is no class 'nothing'"),
+        (["name=no+such+image"], 2, "No image of scenes:v0 is selected by name=no+such+image"),
+        (["iou=miou::0.5"], 2, "needs a run A"),
+        (["--data", "other:v3"], 7, "There is no artifact other:v3"),
+        (["--run", "scenes_model:v0"], 7, "of type model"),
+        (["--out", "no/such/folder.html"], 2, "cannot be written"),
+    ],
+)
+def test_the_command_says_what_is_wrong(command, tmp_path, arguments, code, text):
+    assert text in command(*arguments, code=code).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_file_is_asked_about(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "ASK_ABOVE", 1000)
+    assert "say --yes to write it" in command(code=2).stderr
+    assert list(tmp_path.iterdir()) == []
+    command("--yes")
+    assert (tmp_path / "view.html").is_file()

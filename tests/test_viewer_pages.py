@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
 import pytest
+from starlette.testclient import TestClient
 
 import sightline
 from sightline.classes import ROAD_SCENE, ClassMap
@@ -19,10 +20,13 @@ from sightline.reporting.division import split_facts
 from sightline.reporting.material import open_divided, open_material
 from sightline.reporting.training import training_facts
 from sightline.stages.report import lineage, report
+from sightline.thumbnails import POSITIONS
 from sightline.tracking import open_tracker
 from sightline.viewer import classes as of_classes
 from sightline.viewer import figures, links
+from sightline.viewer.app import Viewer, build
 from sightline.viewer.division import latest_split, pairs, split_of
+from sightline.viewer.guard import LOOPBACK, Guard
 from sightline.viewer.overview import overview_of, stages
 from sightline.viewer.runs import measured, run_of
 from sightline.viewer.selection import narrowed, published, report_of, write_report
@@ -284,3 +288,199 @@ def test_the_report_of_an_evaluation_or_how_to_make_it(walked):
     assert report_of(tracker, a).spec == "scenes_report:v0"
     with pytest.raises(StoreError, match=f"sightline report --evaluation {b.spec}"):
         report_of(tracker, b)
+
+
+# over HTTP
+
+
+@pytest.fixture(scope="module")
+def client(walked):
+    """The viewer on the walked store, asked as a browser on this machine asks it."""
+    config, tracker, *_ = walked
+    app = Guard(build(Viewer(config, tracker)), LOOPBACK)
+    return TestClient(app, base_url="http://127.0.0.1", headers={"X-Sightline": "1"}, raise_server_exceptions=True)
+
+
+@pytest.fixture
+def asked(client, walked):
+    """Ask for an address with the walked dataset and runs; returns what the JSON holds."""
+    _, _, a, b = walked
+
+    def ask(path, status=200, **parameters):
+        known = {"data": "scenes:v0", "a": a.spec, "b": b.spec} | parameters
+        response = client.get(path, params={key: value for key, value in known.items() if value is not None})
+        assert response.status_code == status, response.text
+        return response.json()
+
+    return ask
+
+
+def test_overview_split_run_and_compare_are_answered(asked):
+    assert len(asked("/api/overview")["stages"]) == 5
+    assert asked("/api/split")["spec"] == "scenes_split:v0"
+    assert asked("/api/split", a=None)["spec"] == "scenes_split:v0"
+    assert asked("/api/run")["model"] == "scenes_model:v0"
+    compared = asked("/api/compare")
+    assert compared["images"] == 4
+    assert [one["name"] for one in compared["metrics"]] == ["mIoU", *ROAD_SCENE.names]
+    assert compared["reason"].startswith("No interval: 2 groups with labelled pixels")
+    assert {one["key"] for one in compared["config"]} >= {"train.lr", "model"}
+    moved = compared["better"] + compared["worse"]
+    assert all(isinstance(one["id"], int) and one["change"] != 0 for one in moved)
+    rows = asked("/api/images")["rows"]
+    assert {one["File_Name"]: one["id"] for one in moved}.items() <= {
+        one["File_Name"]: one["id"] for one in rows
+    }.items()
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_chart_is_one_that_plotly_knows_and_its_links_lead_to_images(asked, name):
+    told = asked(f"/api/figures/{name}", **{"class": "1"})
+    for trace in told["data"]:
+        custom = trace.pop("customdata", [])
+        flat = [each for row in custom for each in (row if isinstance(row, list) else [row])]
+        for link in flat:
+            assert link["page"] == "images"
+            found = asked("/api/images", **{key: value for key, value in link.items() if key != "page"})
+            assert found["total"] == 12
+    go.Figure({"data": told["data"], "layout": told["layout"]})
+    assert told["alt"]
+    assert told["height"]
+
+
+def test_a_bar_and_a_cell_lead_to_as_many_images_as_they_say(asked):
+    shares = asked("/api/figures/shares", **{"class": "4"})["data"][0]
+    for count, link in zip(shares["y"], shares["customdata"], strict=True):
+        assert asked("/api/images", **{key: link[key] for key in link if key != "page"})["matched"] == count
+    cells = asked("/api/figures/cooccurrence")["data"][0]
+    for row, texts in zip(cells["customdata"], cells["hovertext"], strict=True):
+        for link, text in zip(row, texts, strict=True):
+            matched = asked("/api/images", has=link["has"])["matched"]
+            assert re.search(rf": {matched} images?", text)
+
+
+def test_heat_maps_are_what_ingest_stored(asked):
+    heat = asked("/api/figures/heat", **{"class": "1"})["data"][0]["z"]
+    assert (len(heat), len(heat[0])) == (18, 32)
+    assert sum(heat[-2]) > sum(heat[0])
+
+
+def test_the_subsets_stand_beside_the_whole(asked):
+    told = asked("/api/figures/subsets")
+    assert [trace["name"] for trace in told["data"]] == ["all", "train", "valid", "test"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status", "text"),
+    [
+        ("/api/figures/nothing", {}, 400, "There is no chart 'nothing'. The charts are: cooccurrence, heat"),
+        ("/api/figures/heat", {"class": "7"}, 400, "`class` must be the index of a class, 0 to 6, not '7'"),
+        ("/api/figures/shares", {"class": "../x"}, 400, "`class` must be the index"),
+        ("/api/run", {"a": "nothing:v9"}, 404, "There is no artifact nothing:v9"),
+        ("/api/run", {"a": "scenes:v0"}, 404, "of type raw_data"),
+        ("/api/compare", {"b": "../../etc/passwd"}, 404, "There is no artifact"),
+        ("/api/overview", {"data": "scenes_eval:v0"}, 404, "of type evaluation"),
+        ("/reports/../checked.json", {}, 404, ""),
+        ("/reports/%2e%2e%2fchecked.json", {}, 404, ""),
+        ("/reports/nothing.html", {}, 404, "There is no report 'nothing.html'"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(client, asked, path, parameters, status, text):
+    known = {"data": "scenes:v0", "a": "scenes_eval:v0", "b": "scenes_eval:v1"} | parameters
+    response = client.get(path, params=known)
+    assert response.status_code == status
+    assert text in (response.json()["error"] if text else "")
+
+
+def test_a_chart_of_an_older_dataset_says_how_to_make_it(walked, asked):
+    _, tracker, *_ = walked
+    raw = tracker.get("scenes:v0")
+    with tracker.run("upload", config={}) as run:
+        run.save("older", "raw_data", {path: file for path, file in raw.files.items() if path != POSITIONS})
+    told = asked("/api/figures/heat", 404, data="older:v0", **{"class": "1"})
+    assert "`sightline ingest --force`" in told["error"]
+    split = asked("/api/split", data="older:v0", a=None)
+    assert split == {"spec": None, "command": "sightline split --raw older:v0"}
+
+
+def test_reports_are_pages_of_no_origin(client, walked):
+    _, _, a, b = walked
+    response = client.get("/report", params={"a": a.spec})
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "sandbox allow-scripts" in response.headers["content-security-policy"]
+    assert "Sightline report" in response.text
+    assert client.head("/report", params={"a": a.spec}).status_code == 200
+    missing = client.get("/report", params={"a": b.spec})
+    assert missing.status_code == 404
+    assert "sightline report --evaluation" in missing.json()["error"]
+
+
+def test_a_report_of_the_selection_is_written_by_post_alone(client, walked):
+    _, _, a, _ = walked
+    told = client.post("/api/report", json={"a": a.spec, "filters": "split=valid&sort=miou"}).json()
+    assert told["images"] == 4
+    page = client.get(told["url"])
+    assert "A selection, not the whole" in page.text
+    assert client.get("/api/report", params={"a": a.spec}).status_code == 405
+    refused = client.post("/api/report", json={"a": a.spec, "filters": "split=train"})
+    assert refused.status_code == 400
+    assert "Select some of that subset (split=valid)" in refused.json()["error"]
+    forged = client.post("/api/report", json={"a": a.spec}, headers={"X-Sightline": ""})
+    assert forged.status_code == 403
+
+
+HOSTILE_NOTE = "<script>alert(1)</script>"
+
+
+def test_flags_are_set_listed_filtered_told_as_csv_and_removed(client, asked):
+    names = [row["File_Name"] for row in asked("/api/images")["rows"]][:2]
+    body = {"data": "scenes:v0", "names": names, "flag": "wrong label", "note": HOSTILE_NOTE}
+    told = client.post("/api/flags", json=body).json()
+    assert [(one["File_Name"], one["flag"], one["note"]) for one in told] == [
+        (name, "wrong label", HOSTILE_NOTE) for name in names
+    ]
+    assert asked("/api/flags") == told
+    assert asked("/api/images", flag="any")["matched"] == 2
+    assert asked("/api/images", flag="duplicate")["matched"] == 0
+    csv = client.get("/api/flags.csv", params={"data": "scenes:v0"})
+    assert csv.headers["content-type"].startswith("text/csv")
+    assert 'filename="scenes-v0-flags.csv"' in csv.headers["content-disposition"]
+    assert csv.text.splitlines()[0] == "File_Name,flag,note,when,Image,Mask"
+    assert len(csv.text.splitlines()) == 3
+    left = client.post("/api/flags/remove", json={**body, "names": names[:1]}).json()
+    assert [one["File_Name"] for one in left] == names[1:]
+    assert client.post("/api/flags/remove", json={**body, "names": names}).json() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        ({"names": ["../../x"], "flag": "duplicate"}, 409, "1 of 1 images are not in scenes:v0"),
+        ({"names": "x", "flag": "duplicate"}, 400, "`names` must be a list"),
+        ({"names": [1], "flag": "duplicate"}, 400, "`names` must be a list"),
+        ({"names": ["x"], "flag": "bad"}, 400, "There is no flag 'bad'"),
+        ({"names": ["x"], "flag": ["duplicate"]}, 400, "`flag` must be text"),
+        ({"names": [], "flag": "duplicate", "note": {}}, 400, "`note` must be text"),
+        ([], 400, "JSON object"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(client, body, status, text):
+    sent = {"data": "scenes:v0", **body} if isinstance(body, dict) else body
+    response = client.post("/api/flags", json=sent)
+    assert response.status_code == status
+    assert text in response.json()["error"]
+
+
+def test_the_selection_as_a_file_its_size_first(client, walked):
+    _, _, a, _ = walked
+    body = {"query": "page=images&split=valid&sort=miou", "data": "scenes:v0", "a": a.spec}
+    told = client.post("/api/export", json=body).json()
+    assert told["images"] == told["matched"] == 4
+    written = client.post("/api/export", json={**body, "write": True}).json()
+    assert abs(written["bytes"] - told["bytes"]) < 0.2 * told["bytes"]
+    page = client.get(written["url"])
+    assert "sandbox" in page.headers["content-security-policy"]
+    assert page.text.count('class="photo"') == page.text.count('data-layer="prediction"') == 4
+    assert "split=valid&amp;sort=miou" in page.text
+    nothing = client.post("/api/export", json={**body, "query": "name=nothing+at+all"})
+    assert (nothing.status_code, "No image of scenes:v0" in nothing.json()["error"]) == (400, True)

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from sightline import __version__
 from sightline.config import SECTIONS, Config, Context, Data, Evaluate, Problem, Report, Split, Train, write_commented
 from sightline.console import console, print_parts, say
-from sightline.errors import SightlineError
+from sightline.errors import ConfigError, SightlineError
 from sightline.flags import QUIET, STORE, with_settings
 from sightline.learning.ranks import alone, speaks, world
 from sightline.prediction import commands
@@ -343,6 +343,43 @@ def flags(
         print_parts(render_flags(listed))
     else:
         say(f"No image of {raw.spec} is flagged. `sightline ui` is where images are looked at and flagged.")
+
+
+@app.command("export-view", epilog="Try: sightline export-view 'has=person&iou=person::0.3' --out persons.html")
+@with_settings()
+def export_view(
+    config: Config,
+    query: Annotated[
+        str, typer.Argument(help="The query string of an address of the viewer, or the address; all images when empty.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("view.html"),
+    data: Annotated[str, typer.Option(help="The dataset, NAME:VERSION; that of the query, else the latest.")] = "",
+    run: Annotated[str, typer.Option(help="The evaluation, NAME_eval:VERSION; that of the query, else none.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=20_000, help="At most so many images.")] = 500,
+    yes: Annotated[bool, typer.Option("--yes", help="Write it without asking, however large it is.")] = False,
+) -> None:
+    """Write a selection of images as one HTML file: small pictures, masks, predictions, IoUs. It opens offline."""
+    from sightline.console import progress
+    from sightline.viewer import export
+    from sightline.viewer.app import Viewer
+
+    view, pictures = export.view_of(Viewer(config, _tracker(config)), query, data, run, limit)
+    size = export.estimate(view, pictures)
+    say(f"export-view: {len(view.tiles)} of {view.matched} images, about {export.megabytes(size)}")
+    _confirm(size, export.ASK_ABOVE, yes)
+    with progress("writing", len(view.tiles)) as step:
+        export.write(view, pictures, out, step)
+    typer.echo(out)
+
+
+def _confirm(size: int, most: int, yes: bool) -> None:
+    """Ask before a large file is written; ConfigError where there is nobody to ask."""
+    if size <= most or yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"A file of {size / 1e6:,.0f} MB: say --yes to write it, or take fewer images with --limit.")
+    if not typer.confirm("Write it?"):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Try: sightline ui --port 8000")
