@@ -43,7 +43,7 @@ def click_cell(page, plot, row, column):
 
 
 def test_the_overview_tells_of_every_stage_and_class(page, site):
-    page.goto(site.at("overview"))
+    page.goto(site.at("overview", a=site.b))
     settled(page)
     stages = page.locator(".walk-step")
     assert stages.locator("h3").all_inner_texts() == ["Ingest", "Split", "Train", "Evaluate", "Report"]
@@ -159,7 +159,7 @@ def test_two_runs_on_the_same_images(page, site):
 
 
 def test_the_report_stands_in_a_frame_that_can_do_nothing(page, site):
-    page.goto(site.at("report"))
+    page.goto(site.at("report", a=site.b))
     settled(page)
     frame = page.locator(".framed iframe")
     assert "allow-same-origin" not in frame.get_attribute("sandbox")
@@ -168,8 +168,15 @@ def test_the_report_stands_in_a_frame_that_can_do_nothing(page, site):
     inner.locator(".js-plotly-plot").first.wait_for()
 
 
+def test_a_run_without_a_report_says_so(page, site):
+    page.expected.append("Failed to load resource")  # the browser tells of every answer that is an error
+    page.goto(site.at("report"))
+    settled(page)
+    assert "sightline report" in page.locator(".report-frame").get_by_role("alert").inner_text()
+
+
 def test_a_report_and_a_file_of_the_selection(page, site):
-    page.goto(site.at("report", split="valid"))
+    page.goto(site.at("report", a=site.b, split="valid"))
     settled(page)
     page.get_by_role("button", name="Write a report of them").click()
     link = page.locator(".outcome a")
@@ -207,6 +214,6 @@ def test_what_fails_says_why_and_can_be_tried_again(page, site):
 
 @pytest.mark.parametrize("name", ["overview", "classes", "split", "run", "compare", "report"])
 def test_nothing_is_cut_in_a_narrow_window(narrow, site, name):
-    narrow.goto(site.at(name, b=site.b))
+    narrow.goto(site.at(name, a=site.b, b=site.a))
     settled(narrow)
     assert narrow.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth")
