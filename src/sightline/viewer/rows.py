@@ -24,6 +24,15 @@ FILTERS = ("has", "lacks", "split", "group", "share", "bright", "iou", "name", "
 """Parameters of the address that select images."""
 SECONDS = 10.0
 """A query is stopped after so long."""
+ROOM = 512
+"""Mebibytes that a query may take beyond the tables."""
+LOCKED = (
+    "temp_directory = ''",
+    "enable_external_access = false",
+    "python_enable_replacements = false",
+    "lock_configuration = true",
+)
+"""DuckDB's settings once the tables are in: nothing else is read, nothing written, and no query changes that."""
 MOST = 1000
 """Rows of one answer at most."""
 FACTS = (KEY, "Group", "Drive", "Frame", "Width", "Height", "Split", "Brightness", "ignored_share")
