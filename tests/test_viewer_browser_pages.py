@@ -1,9 +1,14 @@
 """The pages of text, numbers and charts in a real browser, on a walked synthetic set."""
 
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import pytest
-from browser import HOSTILE, serving, settled, watched
+from browser import HOSTILE, Site, serving, settled, watched
+
+import sightline
+from sightline.config import load_config
+from sightline.sample import make_dataset
 
 CHARTS = {
     "classes": ["cooccurrence", "heat", "shares"],
@@ -60,9 +65,9 @@ def test_the_overview_tells_of_every_stage_and_class(page, site):
 CLASSES = "async (data) => (await (await fetch('/api/classes?data=' + data)).json()).classes"
 
 
-def test_an_empty_store_names_the_commands_to_run(chromium, site, tmp_path):
+def test_an_empty_store_names_the_commands_to_run(chromium, tmp_path):
     with serving(tmp_path / "store") as url:
-        for page in watched(chromium, type(site)(url, None, "", ""), width=1440, height=900):
+        for page in watched(chromium, Site(url, None, "", ""), width=1440, height=900):
             page.goto(url)
             settled(page)
             assert "sightline run --data FOLDER" in page.locator(".empty").inner_text()
@@ -137,6 +142,31 @@ def test_the_split_shows_what_its_subsets_share(page, site):
     assert page.locator(".pair").count() == len(told["pairs"])
     page.locator(".tiles a").first.click()
     assert state(page)["split"] == "train"
+
+
+def test_pairs_that_leak_are_shown_as_images(chromium, tmp_path):
+    store = {"data": str(tmp_path / "scenes"), "store": str(tmp_path / "store"), "workers": 1}
+    config = load_config(None, store | {"group": r"^(?P<group>[^-]+)-(?P<frame>\d+)"})
+    folder = make_dataset(tmp_path / "scenes", drives=2, frames=4, size=(96, 160), workers=1)
+    names = sorted(path.name for path in folder.glob("images/*.jpg"))
+    rows = [f"{name},{'valid' if place % 4 == 3 else 'train'}" for place, name in enumerate(names)]
+    (tmp_path / "split.csv").write_text("\n".join(["File_Name,Stage", *rows]), encoding="utf-8")
+    config = replace(config, split=replace(config.split, from_csv=str(tmp_path / "split.csv")))
+    sightline.ingest(config)
+    sightline.split(config)
+    with serving(config.store) as url:
+        for page in watched(chromium, Site(url, config, "", ""), width=1440, height=900):
+            page.goto(f"{url}/?page=split")
+            settled(page)
+            touching = page.locator(".pair").filter(has_text="1 frame apart")
+            assert touching.count() == 2  # the last frame of each drive, and the one before
+            assert page.locator(".group-list .bad").count() == 4  # both groups, in both subsets
+            touching.locator("[data-state=ready]").nth(3).wait_for()
+            page.get_by_role("link", name="Run").click()  # no predictions yet: the commands that make them
+            assert "sightline train" in page.locator(".empty").inner_text()
+            page.get_by_role("link", name="Overview").click()
+            settled(page)
+            assert page.locator(".walk-step.is-missing code").all_inner_texts()[0].startswith("sightline train")
 
 
 def test_two_runs_on_the_same_images(page, site):

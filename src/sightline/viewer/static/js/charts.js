@@ -3,7 +3,7 @@ import { h } from "./dom.js";
 import { getJson } from "./api.js";
 import { link, set } from "./state.js";
 import { target } from "./leads.js";
-import { fill } from "./loading.js";
+import { cease, fill } from "./loading.js";
 import { themed } from "./chart-theme.js";
 import { valuesOf } from "./chart-table.js";
 
@@ -74,7 +74,7 @@ export function chart(name, { title, note, query, label, height = 240, heading =
     fill(body, (signal) => getJson(`/api/figures/${name}`, query, { signal }), show);
   }, { rootMargin: "300px" });
   seen.observe(box);
-  box.remove_chart = () => { gone = true; seen.disconnect(); remove(); };
+  box.remove_chart = () => { gone = true; seen.disconnect(); cease(body); remove(); };
   return box;
 }
 

@@ -3,7 +3,7 @@ import { announce, h, stillness } from "./dom.js";
 import { getJson } from "./api.js";
 import { signed } from "./format.js";
 import { bind } from "./keys.js";
-import { fill } from "./loading.js";
+import { cease, fill } from "./loading.js";
 import { panes } from "./panes.js";
 import { link, onChange, param, set } from "./state.js";
 
@@ -36,6 +36,7 @@ export class FourPanes {
 
   stop() {
     for (const stop of this.stops) stop();
+    cease(this.body);
     this.view?.dispose();
   }
 

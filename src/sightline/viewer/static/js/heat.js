@@ -17,7 +17,7 @@ export function heatTile(one, data, choose) {
       const figure = await getJson("/api/figures/heat", { data, class: one.index });
       words.textContent = paint(canvas, upright(figure), one.color);
     } catch (error) {
-      words.textContent = one.images ? error.message : "never seen";
+      Object.assign(words, { textContent: "cannot be shown", title: error.message });
     }
   }, { rootMargin: "200px" });
   seen.observe(tile);

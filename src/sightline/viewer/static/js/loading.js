@@ -22,6 +22,9 @@ export async function fill(element, load, render) {
   }
 }
 
+/** Ask no more for what an element was to be filled with. */
+export const cease = (element) => element.fill_abort?.abort();
+
 /** What went wrong, the command that helps where the server named one, and a button to try again. */
 export function trouble(error, retry) {
   return h("div", { class: "error-box", role: "alert" },
