@@ -21,6 +21,8 @@ Counts = NDArray[np.int64]
 
 RESAMPLES = 2000
 SEED = 42
+OUTCOMES = ("versions", "best_epoch", "best_miou")
+"""Keys of a model's `config.json` that are no settings."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,7 @@ def compare_evaluations(tracker: Tracker, a: Artifact, b: Artifact) -> tuple[Com
 def configuration(tracker: Tracker, evaluation: Artifact) -> dict[str, Any]:
     """What decided an evaluation, under flat keys: the model's settings, its split and its own, and the artifacts."""
     model = tracker.get(str(evaluation.metadata["model"]))
-    told = dict(model.json("config.json"))
-    told.pop("versions", None)
+    told = {key: value for key, value in model.json("config.json").items() if key not in OUTCOMES}
     settings = dict(evaluation.metadata.get("settings", {}))
     own = {key: settings[key] for key in settings if key != "seed"}
     return flat({"model": model.spec, **told, **own})

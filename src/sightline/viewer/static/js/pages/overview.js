@@ -108,6 +108,7 @@ function noted({ warnings, skipped, beyond_limit: beyond }) {
 
 const KINDS = [
   ["added", "added"], ["removed", "removed"], ["image_changed", "image changed"], ["mask_changed", "mask changed"],
+  ["flagged_changed", "flagged before, changed since"], ["flagged_unchanged", "flagged before, still as they were"],
 ];
 
 function changed(changes) {
@@ -118,9 +119,9 @@ function changed(changes) {
     found.length === 0 ? h("p", { class: "well" }, "Nothing: the same images with the same masks.") : null,
     h("div", { class: "columns" }, found.map(([key, what]) =>
       h("div", {}, h("h3", {}, `${number(many(key))} ${what}`),
-        list(changes[key].map((name) => named(key, name)), { most: 6, kind: "names" })))));
+        list(changes[key].map((name) => named(name, changes.removed)), { most: 6, kind: "names" })))));
 }
 
-function named(key, name) {
-  return key === "removed" ? h("code", {}, name) : h("a", { href: link({ page: "image", image: name }) }, name);
+function named(name, removed) {
+  return removed.includes(name) ? h("code", {}, name) : h("a", { href: link({ page: "image", image: name }) }, name);
 }
