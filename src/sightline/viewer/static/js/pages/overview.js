@@ -65,9 +65,9 @@ function digest({ digest: whole }) {
   return whole ? h("span", { title: whole }, whole.replace(/^sha256:/, "").slice(0, 12)) : null;
 }
 
-function when(stage) {
-  const took = duration(stage.seconds);
-  return [moment(stage.created), took ? ` · took ${took}` : null];
+function when({ run, created, seconds }) {
+  const took = duration(seconds);
+  return [run ? `${run} · ` : null, moment(created), took ? ` · ${took}` : null];
 }
 
 function facts({ images, groups, drives, sizes }, { classes: all, ignored_share: ignored }) {
