@@ -81,7 +81,7 @@ def queries(turn: int) -> list[dict[str, Any]]:
         {"iou": [f"miou::{some + 0.2}", f"person:{some}:"]},
         {"cell": f"1,{turn % 6}", "sort": "cell", "desc": 1, "bright": f"{low}:"},
         {"where": f"Brightness < {60 + turn} AND miou < {some}", "sort": "miou"},
-        {"sort": "File_Name", "desc": 1, "share": f"sky::{some}"},
+        {"sort": "File_Name", "desc": 1, "share": f"background::{some}"},
         {"sort": "change", "bright": f"{low}:{low + 100}", "offset": 400},
     ]  # fmt: skip
 

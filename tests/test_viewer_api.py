@@ -300,11 +300,16 @@ def test_every_answer_forbids_scripts_from_elsewhere(client):
 
 def test_beyond_loopback_a_token_is_needed_once(viewer):
     client = TestClient(Guard(build(viewer), (), "secret"), base_url="http://192.0.2.7:7860", follow_redirects=False)
-    assert client.get("/").status_code == client.get("/?token=wrong").status_code == 401
+    for query in ("", "?token=", "?token=wrong", "?token=%C3%A9%FF", "?token=secre"):
+        assert client.get(f"/{query}").status_code == 401
+    assert client.get("/", headers={"Cookie": "sightline_token=wrong"}).status_code == 401
     first = client.get("/?page=images&token=secret")
     assert (first.status_code, first.headers["location"]) == (303, "/?page=images")
-    assert "httponly" in first.headers["set-cookie"].lower()
+    assert {"httponly", "samesite=strict"} <= set(first.headers["set-cookie"].lower().split("; "))
     assert client.get("/api/catalog").status_code == 200
+    client.cookies.clear()
+    onward = client.get("http://192.0.2.7:7860//evil.example/?token=secret")
+    assert onward.headers["location"] == "/evil.example/"
 
 
 def test_the_smallest_difference_is_that_of_the_independent_reckoning():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
+import re
 import threading
 from collections.abc import Callable
 from importlib.resources import files
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+PINNED = re.compile(r":v\d+$")
+"""A spec that means the same artifact for ever."""
 KEPT = 2_000_000
 """Rows of joined tables that are kept in memory at once."""
 STATUS = {2: 400, 3: 409, 7: 404}
@@ -58,6 +62,8 @@ class Viewer:
 
     def classes(self, spec: str) -> ClassMap:
         """The class map of a dataset, or of the one that an evaluation measured."""
+        if not PINNED.search(spec):
+            return self._classes(spec)
         found: ClassMap = self._once(("classes", spec), lambda: self._classes(spec))
         return found
 
@@ -79,8 +85,9 @@ class Viewer:
         """All images of a dataset with what the runs made of them."""
         raw = self.raw(data)
         split = None if a else self._split(raw)
-        key = ("rows", raw.spec, a, b, split.spec if split else "")
-        found: Rows = self._once(key, lambda: self._rows(raw, a, b))
+        one, other = (self.evaluation(spec).spec if spec else "" for spec in (a, b))
+        key = ("rows", raw.spec, one, other, split.spec if split else "")
+        found: Rows = self._once(key, lambda: self._rows(raw, one, other))
         return found
 
     def places(self, data: str) -> Rows:
@@ -96,7 +103,11 @@ class Viewer:
             if not found:
                 raise StoreError(f"There is no {kind} in {self.store} yet: `{command}`.")
             return found[-1]
-        artifact: Artifact = self._once(("artifact", spec), lambda: self.tracker.get(spec))
+        artifact: Artifact = (
+            self._once(("artifact", spec), lambda: self.tracker.get(spec))
+            if PINNED.search(spec)
+            else self.tracker.get(spec)  # `latest` is another one tomorrow
+        )
         if artifact.type != kind:
             raise StoreError(f"{spec} is of type {artifact.type}, and {kind} is asked for.")
         return artifact
@@ -144,12 +155,11 @@ class Viewer:
 
 
 def _stages(split: Artifact | None) -> dict[str, str]:
-    from sightline.table import read_csv
-
+    """File_Name -> subset; read without pandas, which takes longer to load than everything else that the page needs."""
     if split is None:
         return {}
-    frame = read_csv(split.path("data_split.csv"))
-    return dict(zip(frame[KEY], frame["Stage"], strict=True))
+    with split.path("data_split.csv").open(encoding="utf-8", newline="") as stream:
+        return {row[KEY]: row["Stage"] for row in csv.DictReader(stream)}
 
 
 def answer(function: Callable[..., Any]) -> Callable[[Request], Any]:

@@ -19,7 +19,13 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 DASHBOARD = "/trackio/"
-"""The dashboard brings pages of its own, with scripts of its own."""
+"""trackio's dashboard brings pages of its own, with styles, workers and compiled code of its own."""
+DASHBOARD_HEADERS = HEADERS | {
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; media-src 'self' blob: data:; "
+    "font-src 'self' data:; connect-src 'self' blob: data:; worker-src 'self' blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
+}
 
 
 class Guard:
@@ -72,26 +78,31 @@ class Guard:
         from starlette.responses import JSONResponse, RedirectResponse
 
         kept = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        if kept and hmac.compare_digest(kept.value, self.token):
+        if kept and self._is_it(kept.value):
             return None
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        if not hmac.compare_digest(dict(pairs).get("token", ""), self.token):
+        if not self._is_it(dict(pairs).get("token", "")):
             return JSONResponse({"error": "Open the address with the token that `sightline ui` printed."}, 401)
         rest = urlencode([(key, value) for key, value in pairs if key != "token"])
-        onward = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
+        path = "/" + scope["path"].lstrip("/\\")  # two slashes would lead to another host
+        onward = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
         onward.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
         return onward
+
+    def _is_it(self, told: str) -> bool:
+        return hmac.compare_digest(told.encode("utf-8", "surrogateescape"), self.token.encode())
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:
     """Send, with the headers that the answer does not bring itself."""
-    if scope["type"] != "http" or scope["path"].startswith(DASHBOARD):
+    if scope["type"] != "http":
         return send
+    wanted = DASHBOARD_HEADERS if scope["path"].startswith(DASHBOARD) else HEADERS
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             there = {name.lower() for name, _ in message["headers"]}
-            fresh = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()
+            fresh = [(name.lower().encode(), value.encode()) for name, value in wanted.items()
                      if name.lower().encode() not in there]  # fmt: skip
             message["headers"] = [*message["headers"], *fresh]
         await send(message)
