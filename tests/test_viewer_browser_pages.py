@@ -247,3 +247,12 @@ def test_nothing_is_cut_in_a_narrow_window(narrow, site, name):
     narrow.goto(site.at(name, a=site.b, b=site.a))
     settled(narrow)
     assert narrow.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth")
+
+
+def test_charts_follow_light_and_dark(page, site):
+    page.goto(site.at("run"))
+    settled(page)
+    plot = drawn(page, "iou")
+    light = plot.evaluate("plot => plot._fullLayout.font.color")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("before => document.querySelector('.plot')._fullLayout.font.color !== before", arg=light)
