@@ -305,13 +305,15 @@ def _load(sources: Sources) -> duckdb.DuckDBPyConnection:
     connection.execute(f"CREATE TABLE images AS SELECT {', '.join(chosen)} FROM eda {joins} ORDER BY eda.id")
     for name in ("eda", "a", "b"):
         connection.unregister(name)
-    for setting in (
-        "enable_external_access = false",
-        "python_enable_replacements = false",
-        "lock_configuration = true",
-    ):
+    for setting in (f"memory_limit = '{_used(connection) + ROOM} MiB'", *LOCKED):
         connection.execute(f"SET {setting}")
     return connection
+
+
+def _used(connection: duckdb.DuckDBPyConnection) -> int:
+    """Mebibytes that the tables take."""
+    found = connection.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()").fetchone()
+    return int(found[0] if found else 0) // 2**20 + 1
 
 
 def _evaluation(connection: duckdb.DuckDBPyConnection, name: str, table: Table | None, columns: Sequence[str]) -> str:
