@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ LOCKED = (
     "lock_configuration = true",
 )
 """DuckDB's settings once the tables are in: nothing else is read, nothing written, and no query changes that."""
+GROWING = re.compile(r"\b(range|generate_series|repeat|lpad|rpad|list_resize|array_resize)\b", re.IGNORECASE)
+"""Functions of DuckDB that run to their end, whatever the time, and outside the memory that it counts."""
 MOST = 1000
 """Rows of one answer at most."""
 FACTS = (KEY, "Group", "Drive", "Frame", "Width", "Height", "Split", "Brightness", "ignored_share")
@@ -166,7 +169,7 @@ class Rows:
             "bright": lambda value: _between('"Brightness"', value.split(":")),
             "name": lambda value: (f'contains(lower("{KEY}"), lower(?))', [value]),
             "flag": self._flagged,
-            "where": lambda value: (f"({value})", []),
+            "where": lambda value: (f"({_modest(value)})", []),
             "cell": lambda value: (f"{self._cell(value)} > 0", []),
         }
         told: list[tuple[str, str, Condition]] = []
@@ -331,6 +334,13 @@ def _evaluation(connection: duckdb.DuckDBPyConnection, name: str, table: Table |
             data = data.set_column(place, field.name, pc.if_else(pc.is_nan(values), None, values))
     connection.register(name, data)
     return name
+
+
+def _modest(expression: str) -> str:
+    """The expression, where it calls no function that makes much of little."""
+    if found := GROWING.search(expression):
+        raise ConfigError(f"The expression must do without {found[0]!r}: a single call of it can take all memory.")
+    return expression
 
 
 def _joined(conditions: Sequence[Condition]) -> Condition:
