@@ -22,7 +22,7 @@ export function emptyState({ total, empty }, context) {
       ? "One filter excludes every image."
       : decisive.length
         ? "Each image fails a filter. Without one of these there are some:"
-        : "No image passes, and no single filter is to blame: each of them leaves none without the others.";
+        : "Removing one filter is not enough: two of them or more exclude every image.";
   return h(
     "div",
     { class: "empty", role: "status" },

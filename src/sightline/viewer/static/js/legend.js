@@ -20,7 +20,13 @@ export function mountLegend(root) {
   refill(
     root,
     chips,
-    h("label", { class: "opacity", title: "Opacity of the masks: [ and ]" }, "Opacity", slider, shown),
+    h(
+      "label",
+      { class: "opacity", title: "Opacity of the masks: [ and ]" },
+      h("span", { "aria-hidden": "true" }, "◐"),
+      slider,
+      shown,
+    ),
   );
   let drawn = "";
   const update = () => {
@@ -103,7 +109,11 @@ function rest() {
 }
 
 function reset() {
-  return h("button", { class: "button small all", type: "button", tabindex: -1, on: { click: allOn } }, "All on");
+  return h(
+    "button",
+    { class: "button small all", type: "button", tabindex: -1, title: "All classes on", on: { click: allOn } },
+    "All",
+  );
 }
 
 function paint(chips) {
@@ -117,8 +127,8 @@ function paint(chips) {
     alone.setAttribute("aria-pressed", isSolo(each.index));
   }
   const all = chips.querySelector(".all");
-  if (all) all.hidden = classes().every((each) => each.on);
-  const stops = [...chips.querySelectorAll("button:not([hidden]), input")];
+  if (all) all.disabled = classes().every((each) => each.on);
+  const stops = [...chips.querySelectorAll("button:enabled, input")];
   if (stops.length && !stops.some((stop) => stop.tabIndex === 0)) (stops[1] ?? stops[0]).tabIndex = 0;
 }
 
@@ -126,7 +136,7 @@ function paint(chips) {
 function walk(event) {
   const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
   if (!(event.key in steps)) return;
-  const stops = [...event.currentTarget.querySelectorAll("button:not([hidden]), input")];
+  const stops = [...event.currentTarget.querySelectorAll("button:enabled, input")];
   const at = stops.indexOf(event.target);
   const to = stops[Math.min(stops.length - 1, Math.max(0, at + steps[event.key]))];
   for (const stop of stops) stop.tabIndex = stop === to ? 0 : -1;
