@@ -49,7 +49,9 @@ def pixels(page, selector):
 def painted(page):
     """Wait until every tile has its image and its mask is painted."""
     settled(page)
-    page.wait_for_function(f"() => [...document.querySelectorAll('{TILE} [data-state=ready] canvas')].every(each => each.width > 1)")
+    page.wait_for_function(
+        f"() => [...document.querySelectorAll('{TILE} [data-state=ready] canvas')].every(each => each.width > 1)"
+    )
 
 
 def test_images_shows_every_image_with_its_mask(page, site):
