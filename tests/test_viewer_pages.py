@@ -26,6 +26,7 @@ from sightline.viewer import classes as of_classes
 from sightline.viewer import figures, links
 from sightline.viewer.app import Viewer, build
 from sightline.viewer.division import latest_split, pairs, split_of
+from sightline.viewer.export import view_of
 from sightline.viewer.guard import LOOPBACK, Guard
 from sightline.viewer.overview import overview_of, stages
 from sightline.viewer.runs import measured, run_of
@@ -484,3 +485,12 @@ def test_the_selection_as_a_file_its_size_first(client, walked):
     assert "split=valid&amp;sort=miou" in page.text
     nothing = client.post("/api/export", json={**body, "query": "name=nothing+at+all"})
     assert (nothing.status_code, "No image of scenes:v0" in nothing.json()["error"]) == (400, True)
+
+
+def test_export_view_takes_the_newest_evaluation_where_none_is_named(walked):
+    config, tracker, a, b = walked
+    viewer = Viewer(config, tracker)
+    assert view_of(viewer, "iou=miou:0:1", newest=True)[0].run == b.spec
+    assert view_of(viewer, f"iou=miou:0:1&a={a.spec}", newest=True)[0].run == a.spec
+    with pytest.raises(ConfigError, match="needs a run A"):
+        view_of(viewer, "iou=miou:0:1")

@@ -354,7 +354,9 @@ def export_view(
     ] = "",
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("view.html"),
     data: Annotated[str, typer.Option(help="The dataset, NAME:VERSION; that of the query, else the latest.")] = "",
-    run: Annotated[str, typer.Option(help="The evaluation, NAME_eval:VERSION; that of the query, else none.")] = "",
+    run: Annotated[
+        str, typer.Option(help="The evaluation, NAME_eval:VERSION; that of the query, else the newest.")
+    ] = "",
     limit: Annotated[int, typer.Option(min=1, max=20_000, help="At most so many images.")] = 500,
     yes: Annotated[bool, typer.Option("--yes", help="Write it without asking, however large it is.")] = False,
 ) -> None:
@@ -363,7 +365,7 @@ def export_view(
     from sightline.viewer import export
     from sightline.viewer.app import Viewer
 
-    view, pictures = export.view_of(Viewer(config, _tracker(config)), query, data, run, limit)
+    view, pictures = export.view_of(Viewer(config, _tracker(config)), query, data, run, limit, newest=True)
     size = export.estimate(view, pictures)
     say(f"export-view: {len(view.tiles)} of {view.matched} images, about {export.megabytes(size)}")
     _confirm(size, export.ASK_ABOVE, yes)

@@ -101,7 +101,9 @@ Source = Callable[[Mapping[str, Any]], Thumbs]
 """A row -> its small pictures."""
 
 
-def view_of(viewer: Viewer, query: str, data: str = "", run: str = "", limit: int = LIMIT) -> tuple[View, Source]:
+def view_of(
+    viewer: Viewer, query: str, data: str = "", run: str = "", limit: int = LIMIT, *, newest: bool = False
+) -> tuple[View, Source]:
     """The view of a selection, and where its small pictures come from.
 
     Args:
@@ -109,6 +111,7 @@ def view_of(viewer: Viewer, query: str, data: str = "", run: str = "", limit: in
         query: the query string of an address of the viewer, or the address itself.
         data, run: the dataset and the evaluation; those of the query when left out.
         limit: at most so many images, the first ones in the order that is asked for.
+        newest: where no evaluation is named, take the newest one of the dataset, if it has any.
 
     Raises:
         ConfigError: a filter that does not fit, no image that it selects, or a limit beyond 20,000.
@@ -119,6 +122,7 @@ def view_of(viewer: Viewer, query: str, data: str = "", run: str = "", limit: in
     text = urlsplit(query).query if "://" in query else query.lstrip("?")
     given = QueryParams(text)
     raw, run = _sources(viewer, data or given.get("data", ""), run or given.get("a", ""))
+    run = run or (_newest(viewer, raw) if newest else "")
     rows = viewer.rows(raw, run, given.get("b", ""))
     if not 1 <= limit <= MOST:
         raise ConfigError(f"The limit is {limit}; it must lie between 1 and {MOST:,}.")
@@ -138,6 +142,13 @@ def _sources(viewer: Viewer, data: str, run: str) -> tuple[str, str]:
     evaluation = viewer.evaluation(run) if run else None
     raw = viewer.lineage(evaluation)[0] if evaluation and not data else viewer.raw(data)
     return raw.spec, evaluation.spec if evaluation else ""
+
+
+def _newest(viewer: Viewer, raw: str) -> str:
+    """The newest evaluation of a dataset; empty where it has none."""
+    from sightline.viewer.catalog import catalog_of
+
+    return next((str(one["spec"]) for one in catalog_of(viewer)["evaluations"] if one["raw"] == raw), "")
 
 
 def _pictures(viewer: Viewer, data: str, run: str, ids: Sequence[int]) -> Source:
