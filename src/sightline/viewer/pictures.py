@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import struct
@@ -30,36 +31,34 @@ QUALITY = 80
 MOST = 200
 """Small pictures in one answer at most."""
 THREADS = 4
-FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-"""A version of an artifact never changes."""
+CACHED = {"Cache-Control": "private, no-cache"}
+"""Kept by the browser and asked about each time: a store made anew has other pictures under the same names."""
 
 
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """Small pictures, many at once or one alone, and the originals."""
-    from starlette.responses import FileResponse
-    from starlette.responses import Response as Plain
     from starlette.routing import Route
 
     from sightline.viewer.app import answer
 
     def thumbs(request: Request) -> Response:
         packed = pack(_small(viewer, request, "rows"))
-        return Plain(packed, media_type="application/octet-stream", headers=FOREVER)
+        return _sent(request, packed, "application/octet-stream")
 
     def thumb(request: Request) -> Response:
         layer = request.path_params["layer"]
         content = _small(viewer, request, "row")[0].get(layer)
         if not isinstance(content, bytes):
             raise StoreError(f"There is no {layer} of this image.")
-        return Plain(content, media_type="image/jpeg" if layer == "image" else "image/png", headers=FOREVER)
+        return _sent(request, content, "image/jpeg" if layer == "image" else "image/png")
 
     def original(request: Request) -> Response:
         row, raw = _named(viewer, request)
-        return FileResponse(raw.path(row["Image"]), headers=FOREVER | {"Content-Type": _kind(row["Image"])})
+        return _sent(request, raw.path(row["Image"]).read_bytes(), _kind(row["Image"]))
 
     def mask(request: Request) -> Response:
         row, raw = _named(viewer, request)
-        return Plain(indexed(raw.path(row["Mask"])), media_type="image/png", headers=FOREVER)
+        return _sent(request, indexed(raw.path(row["Mask"])), "image/png")
 
     def prediction(request: Request) -> Response:
         evaluation = viewer.evaluation(request.query_params.get("a", ""))
@@ -67,7 +66,7 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
         path = viewer.predictions(evaluation.spec).get(name)
         if path is None:
             raise StoreError(f"{evaluation.spec} holds no prediction of {name}: it measured other images.")
-        return Plain(indexed(evaluation.path(path)), media_type="image/png", headers=FOREVER)
+        return _sent(request, indexed(evaluation.path(path)), "image/png")
 
     return [
         Route("/api/thumbs", answer(thumbs)),
@@ -76,6 +75,16 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
         Route("/files/mask", answer(mask)),
         Route("/files/prediction", answer(prediction)),
     ]
+
+
+def _sent(request: Request, content: bytes, kind: str) -> Response:
+    """The bytes, or 304 where the browser has the same ones already."""
+    from starlette.responses import Response as Plain
+
+    headers = CACHED | {"ETag": f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Plain(status_code=304, headers=headers)
+    return Plain(content, media_type=kind, headers=headers)
 
 
 def small(viewer: Viewer, data: str, run: str, row: Mapping[str, Any]) -> dict[str, Any]:
