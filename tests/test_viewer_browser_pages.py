@@ -62,6 +62,12 @@ def test_the_overview_tells_of_every_stage_and_class(page, site):
     assert state(page)["page"] == "images" and state(page)["has"] == "road"
 
 
+def test_trackios_dashboard_opens_in_the_same_server(page, site):
+    page.goto(f"{site.url}/trackio/?project=sightline")
+    page.get_by_text("training-1").first.wait_for(timeout=60_000)  # trackio takes seconds to load
+    page.wait_for_function("() => [...document.images].every(each => each.complete && each.naturalWidth > 0)")
+
+
 CLASSES = "async (data) => (await (await fetch('/api/classes?data=' + data)).json()).classes"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ def app(host: str) -> Any:
     from trackio import server
     from trackio.frontend_config import BUNDLED_FRONTEND_DIR
 
+    for shade in ("LIGHT", "DARK"):  # else it asks for them by a path of this machine, outside of where it is mounted
+        logo = f"/static/trackio/trackio_logo_type_{shade.lower()}_transparent.png"
+        os.environ.setdefault(f"TRACKIO_LOGO_{shade}_URL", logo)
     with applied([Setting(server, "start_inbox_poller", lambda: None)]):
         built, _write_token = server.build_starlette_app_only(frontend_dir=str(BUNDLED_FRONTEND_DIR))
     if host in LOOPBACK:  # a page from elsewhere cannot read it under a name that it has pointed at this machine

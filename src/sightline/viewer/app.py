@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,7 +220,16 @@ def build(viewer: Viewer, dashboard: Any = None) -> Starlette:
 
     modules = (catalog, pictures, overview, division, runs, compare, figures, flags, selection, export)
     routes = [route for module in modules for route in module.routes(viewer)]
-    routes += [Route("/", index), Route("/static/plotly.js", plotly), Mount("/static", StaticFiles(directory=static))]
-    if dashboard is not None:
-        routes.append(Mount("/trackio", dashboard))
+    routes += [Route("/", index), Route("/static/plotly.js", plotly)]
+    if dashboard is not None:  # its pages ask for their pictures at the root
+        logos = StaticFiles(directory=_folder_of("trackio") / "assets", check_dir=False)
+        routes += [Mount("/trackio", dashboard), Mount("/static/trackio", logos)]
+    routes.append(Mount("/static", StaticFiles(directory=static)))
     return Starlette(routes=routes)
+
+
+def _folder_of(package: str) -> Path:
+    """Where a package lies, without importing it."""
+    spec = find_spec(package)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
