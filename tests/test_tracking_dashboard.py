@@ -168,8 +168,8 @@ def test_without_a_port_it_takes_the_usual_one_or_any(store, monkeypatch):
     from sightline.tracking import dashboard
 
     served_at = []
-    monkeypatch.setattr(dashboard, "_run", lambda _app, listener: served_at.append(listener.getsockname()[1]))
-    monkeypatch.setattr(dashboard, "_app", lambda _host: None)
+    monkeypatch.setattr(dashboard, "run", lambda _app, listener: served_at.append(listener.getsockname()[1]))
+    monkeypatch.setattr(dashboard, "app", lambda _host: None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setattr(dashboard, "PORT", port)

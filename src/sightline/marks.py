@@ -117,7 +117,9 @@ class Flags:
         """
         masks = {row[KEY]: (row["Image"], row["Mask"]) for row in self._paths()}
         text = io.StringIO()
-        lines = csv.writer(text, lineterminator="\n")
+        lines = csv.writer(
+            text, lineterminator="\r\n"
+        )  # as RFC 4180 has it; with \n alone a lone \r would stand unquoted
         lines.writerow(CSV_COLUMNS)
         for one in self.all():
             lines.writerow([harmless(cell) for cell in (*one.to_dict().values(), *masks.get(one.file_name, ("", "")))])
