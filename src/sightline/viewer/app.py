@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.classes import ClassMap
 from sightline.config import Config
-from sightline.errors import SightlineError, StoreError
+from sightline.errors import ConfigError, SightlineError, StoreError
 from sightline.marks import Flags
+from sightline.stages.report import lineage
 from sightline.table import KEY
 from sightline.thumbnails import Thumbnails, has_thumbnails
 from sightline.tracking import Artifact, Tracker
@@ -57,9 +58,7 @@ class Viewer:
 
     def lineage(self, evaluation: Artifact) -> tuple[Artifact, Artifact, Artifact, Artifact]:
         """Dataset, split, model and the evaluation itself."""
-        model = self.tracker.get(evaluation.metadata["model"])
-        split = self.tracker.get(evaluation.metadata["split"])
-        return self.tracker.get(split.metadata["raw"]), split, model, evaluation
+        return lineage(self.tracker, evaluation)
 
     def classes(self, spec: str) -> ClassMap:
         """The class map of a dataset, or of the one that an evaluation measured."""
@@ -190,8 +189,6 @@ def answer(function: Callable[..., Any]) -> Callable[[Request], Any]:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    from sightline.errors import ConfigError
-
     try:
         body = await request.json()
     except ValueError:

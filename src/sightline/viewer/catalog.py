@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sightline.errors import ConfigError, StoreError
 from sightline.marks import KINDS
-from sightline.tracking import Artifact
+from sightline.tracking import Artifact, RunRecord
 from sightline.viewer.palette import smallest_differences
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def catalog_of(viewer: Viewer) -> Json:
     artifacts = viewer.tracker.artifacts()
     datasets = [one for one in artifacts if one.type == "raw_data"]
     evaluations = [one for one in artifacts if one.type == "evaluation"]
-    told = [entry for one in evaluations if (entry := _evaluation(viewer, one))]
+    records = viewer.tracker.runs()
+    told = [entry for one in evaluations if (entry := _evaluation(viewer, one, records))]
     return {
         "project": viewer.config.project,
         "dashboard": f"/trackio/?project={viewer.config.project}",
@@ -66,19 +68,18 @@ def _dataset(raw: Artifact) -> Json:
     return named | facts | {"latest": "latest" in raw.aliases}
 
 
-def _evaluation(viewer: Viewer, one: Artifact) -> Json | None:
+def _evaluation(viewer: Viewer, one: Artifact, records: Sequence[RunRecord]) -> Json | None:
     """An evaluation, None where what it was made from is gone."""
     try:
         raw, split, model, _ = viewer.lineage(one)
     except StoreError:
         return None
-    records = {record.id: record for record in viewer.tracker.runs()}
-    outputs = [record for record in records.values() if one.spec in record.outputs]
+    outputs = [record for record in records if one.spec in record.outputs]
     return {
         "spec": one.spec, "name": one.name, "version": f"v{one.version}", "model": model.spec, "split": split.spec,
         "raw": raw.spec, "subset": one.metadata.get("subset"), "images": one.metadata.get("images"),
         "miou": one.metadata.get("final_miou"), "evaluation_run": outputs[-1].name if outputs else None,
-        "training_run": next((record.name for record in records.values() if model.spec in record.outputs), None),
+        "training_run": next((record.name for record in records if model.spec in record.outputs), None),
         "order": (str(outputs[-1].started) if outputs else "", one.version),
     }  # fmt: skip
 
