@@ -172,6 +172,7 @@ def test_pairs_that_leak_are_shown_as_images(chromium, tmp_path):
             assert "sightline train" in page.locator(".empty").inner_text()
             page.get_by_role("link", name="Overview").click()
             settled(page)
+            page.locator(".walk-step.is-missing code").first.wait_for()  # `settled` may still see the page before
             assert page.locator(".walk-step.is-missing code").all_inner_texts()[0].startswith("sightline train")
 
 
