@@ -95,6 +95,13 @@ def end(self):
 checkpoint.KeepBest._row = end
 cli.main()
 """
+SLOW_FIRST = """
+import os, time
+from sightline import cli
+
+time.sleep(2 if os.environ["RANK"] == "0" else 0)
+cli.main()
+"""
 """The command, whose second process is killed in the second epoch."""
 
 
@@ -205,8 +212,9 @@ def test_a_process_that_is_killed_leaves_a_run_that_one_process_goes_on_with(dea
 )
 def test_a_mistake_is_told_once(dealt, tmp_path, arguments, text, runs):
     folder = copied(dealt, tmp_path)
+    (folder / "slow_first.py").write_text(SLOW_FIRST)
     before = len(trainings(folder)[1])
-    code, printed, said = python(folder, *LAUNCH, "-m", "sightline", *arguments)
+    code, printed, said = python(folder, *LAUNCH, "slow_first.py", *arguments)
     assert code != 0 and not printed
     assert said.count(text) == 1 and "sightline/cli.py" not in said, said
     assert [run.status for run in trainings(folder)[1]][before:] == ["failed"] * runs

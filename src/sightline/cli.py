@@ -20,7 +20,7 @@ from sightline.config import SECTIONS, Config, Context, Data, Evaluate, Problem,
 from sightline.console import console, print_parts, say
 from sightline.errors import ConfigError, SightlineError
 from sightline.flags import QUIET, STORE, with_settings
-from sightline.learning.ranks import alone, speaks, world
+from sightline.learning.ranks import alone, leave_first_to_tell, speaks, world
 from sightline.prediction import commands
 
 if TYPE_CHECKING:
@@ -86,11 +86,14 @@ def _follow() -> None:
     """The entry point in the processes after the first, which leave results and wrong flags to that one to tell."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
         try:
-            sys.exit(app(standalone_mode=False) or 0)
+            code = app(standalone_mode=False) or 0
         except Exception as error:
             if not hasattr(error, "exit_code"):
                 raise
-            sys.exit(error.exit_code)
+            code = error.exit_code
+        if code:
+            leave_first_to_tell()
+        sys.exit(code)
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:

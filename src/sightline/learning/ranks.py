@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,8 @@ from sightline.errors import ConfigError, TrainingError
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)
 """How long one process waits for another: the first may have many images to decode while the others wait."""
+GRACE = 30.0
+"""Seconds that a process which failed early leaves the first one to tell why."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +182,27 @@ def speaks() -> bool:
     """
     if not world().several:
         return True
-    if "torch" in sys.modules:
+    if _are_connected():
         import torch.distributed as dist
 
         with contextlib.suppress(RuntimeError):  # the launcher that counts is gone
-            if dist.is_initialized():
-                failed: int = dist.distributed_c10d._get_default_store().add("sightline/failed", 1)
-                return failed == 1
+            failed: int = dist.distributed_c10d._get_default_store().add("sightline/failed", 1)
+            return failed == 1
     return world().first
+
+
+def leave_first_to_tell() -> None:
+    """Holds a process after the first that failed before they know each other, until the launcher ends it.
+
+    A launcher ends all as soon as one of them fails, and the first, which tells what is wrong, may be slower.
+    """
+    if not _are_connected():
+        time.sleep(GRACE)
+
+
+def _are_connected() -> bool:
+    if "torch" not in sys.modules:
+        return False
+    import torch.distributed as dist
+
+    return dist.is_initialized()
