@@ -10,7 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_EXTRA_ARGS ?=
 BIN = $(VENV)/bin
-EXTRAS = dev,distributed,onnx,video
+EXTRAS = dev,distributed,onnx,sweep,video,wandb
 
 .PHONY: demo test lint bench clean
 
