@@ -1,6 +1,7 @@
 """Runs and artifacts: what each stage did, from what, and what came of it.
 
 artifact.py  an artifact's version and its files
+aliases.py   names that people let point at a version; best.py: the one that is worked out
 blobs.py     files stored once, by their sha256, and checked when read
 records.py   the run records: job type, status, summary; what a killed run left behind
 lineage.py   which runs read and wrote which versions

@@ -19,7 +19,7 @@ class MemoryBackend:
         self._links: dict[Link, None] = {}
         self._job_types: dict[str, str] = {}
         self._versions: dict[str, list[Version]] = {}
-        self._latest: dict[str, int] = {}
+        self._aliases: dict[str, dict[str, int]] = {}
 
     def start(self, run_id: str, run_name: str, job_type: str, config: Mapping[str, Any]) -> None:
         self.metrics.setdefault(run_id, [])
@@ -50,12 +50,12 @@ class MemoryBackend:
             known.append(Version(name, kind, number, digest, dict(files), dict(metadata), ()))
         elif metadata:
             known[number] = known[number]._replace(metadata=dict(metadata))
-        self._latest[name] = number
+        self.set_alias(name, number, "latest")
         self._link(run_id, run_name, "output", f"{name}:v{number}")
-        return known[number]._replace(aliases=("latest",))
+        return self._told(known[number])
 
-    def set_latest(self, name: str, version: int) -> None:
-        self._latest[name] = version
+    def set_alias(self, name: str, version: int, alias: str) -> None:
+        self._aliases.setdefault(name, {})[alias] = version
 
     def link_input(self, run_id: str, run_name: str, name: str, version: int) -> None:
         self._link(run_id, run_name, "input", f"{name}:v{version}")
@@ -64,19 +64,19 @@ class MemoryBackend:
         return list(self._links)
 
     def find(self, name: str, spec: str) -> Version | None:
+        number = self._aliases.get(name, {}).get(spec)
         for version in self._versions.get(name, []):
-            latest = version.version == self._latest[name]
-            if spec == f"v{version.version}" or (spec == "latest" and latest):
-                return version._replace(aliases=("latest",) if latest else ())
+            if spec == f"v{version.version}" or version.version == number:
+                return self._told(version)
         return None
 
     def versions(self) -> list[Version]:
-        return [
-            found
-            for name, known in sorted(self._versions.items())
-            for version in known
-            if (found := self.find(name, f"v{version.version}")) is not None
-        ]
+        return [self._told(version) for _, known in sorted(self._versions.items()) for version in known]
+
+    def _told(self, version: Version) -> Version:
+        """The version with the aliases that point at it now."""
+        aliases = sorted(alias for alias, number in self._aliases[version.name].items() if number == version.version)
+        return version._replace(aliases=tuple(aliases))
 
     def _link(self, run_id: str, run_name: str, direction: Literal["input", "output"], artifact: str) -> None:
         self._links[Link(run_id, run_name, self._job_types[run_id], direction, artifact)] = None

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sightline import __version__
 from sightline.errors import StoreError
+from sightline.tracking.aliases import LATEST, check_alias, listed
 from sightline.tracking.artifact import Artifact, StoredFile, check_name, check_paths
 from sightline.tracking.best import BEST, with_best
 from sightline.tracking.blobs import BlobStore
@@ -62,8 +63,8 @@ class Backend(Protocol):
     ) -> Version:
         """Keep a version as this run's output; equal content gives the version there is. `latest` points at it."""
 
-    def set_latest(self, name: str, version: int) -> None:
-        """Let `latest` point at this version."""
+    def set_alias(self, name: str, version: int, alias: str) -> None:
+        """Let the alias point at this version, and at no other of the artifact any more."""
 
     def link_input(self, run_id: str, run_name: str, name: str, version: int) -> None:
         """Note that the run reads this version."""
@@ -103,7 +104,7 @@ class Tracker:
         return with_best([self._artifact(version) for version in self.backend.versions()])
 
     def get(self, spec: str) -> Artifact:
-        """The artifact called `name`, `name:latest`, `name:v3` or, of a model, `name:best`.
+        """The artifact called `name`, `name:latest`, `name:v3`, by an alias of `set_alias` or, of a model, `name:best`.
 
         `best` is the version with the highest mIoU on valid, of those trained on the same split as the latest one and
         measured alike (see `sightline.tracking.best`).
@@ -112,16 +113,25 @@ class Tracker:
             StoreError: there is none; the text lists those there are.
         """
         name, _, version = spec.partition(":")
-        found = self._best(name) if version == BEST else self._version(name, version or "latest")
+        found = self._best(name) if version == BEST else self._version(name, version or LATEST)
         if found is None:
-            known = sorted({f"{v.name}:v{v.version}" for v in self.backend.versions()})
-            more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-            raise StoreError(
-                f"There is no artifact {spec} in {self.store}. "
-                f"There are: {', '.join(known[:LISTED]) or 'none yet'}{more}. "
-                "`sightline run` makes them all, in order."
-            )
+            raise StoreError(self._missing(spec, name))
         return found
+
+    def set_alias(self, artifact: Artifact, alias: str) -> Artifact:
+        """Let an alias such as `staging` point at this version; one that had it loses it.
+
+        Returns:
+            The artifact, with the alias.
+
+        Raises:
+            ConfigError: `latest`, `best` or `v3`, or characters that an alias cannot have.
+            StoreError: the artifact is none of this tracker's.
+        """
+        check_alias(alias)
+        self._check_own(artifact)
+        self.backend.set_alias(artifact.name, artifact.version, alias)
+        return self.get(artifact.spec)
 
     def lineage(self, spec: str) -> list[Link]:
         """What the artifact came from and what came of it: every link to a run that can be reached from it.
@@ -195,12 +205,28 @@ class Tracker:
         artifact.check()
         self.blobs.remember()
         if "latest" not in artifact.aliases:
-            self.backend.set_latest(artifact.name, artifact.version)
+            self.backend.set_alias(artifact.name, artifact.version, LATEST)
         return self.get(artifact.spec)
 
     def _version(self, name: str, spec: str) -> Artifact | None:
         found = self.backend.find(name, spec)
         return self._artifact(found) if found else None
+
+    def _missing(self, spec: str, name: str) -> str:
+        """That there is no such artifact, and which there are: the aliases, where it is a name that has versions."""
+        artifacts = self.artifacts()
+        known = [one.spec for one in artifacts]
+        more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+        aliases = listed([one for one in artifacts if one.name == name])
+        return (
+            f"There is no artifact {spec} in {self.store}. "
+            f"There are: {', '.join(known[:LISTED]) or 'none yet'}{more}. "
+            + (f"The aliases of {name} are {aliases}." if aliases else "`sightline run` makes them all, in order.")
+        )
+
+    def _check_own(self, artifact: Artifact) -> None:
+        if self.get(artifact.spec).digest != artifact.digest:
+            raise StoreError(f"The artifact {artifact.spec} comes from another store than {self.store}.")
 
     def _best(self, name: str) -> Artifact | None:
         return next((one for one in self.artifacts() if one.name == name and BEST in one.aliases), None)
@@ -244,8 +270,7 @@ class Run:
 
     def use(self, artifact: Artifact) -> Artifact:
         """Note that this run reads the artifact; StoreError where it is none of this tracker's."""
-        if self.tracker.get(artifact.spec).digest != artifact.digest:
-            raise StoreError(f"The artifact {artifact.spec} comes from another store than {self.tracker.store}.")
+        self.tracker._check_own(artifact)
         self.tracker.backend.link_input(self.id, self.name, artifact.name, artifact.version)
         self._note(artifact, inputs=_with(self.record.inputs, artifact.spec))
         return artifact
@@ -276,7 +301,7 @@ class Run:
         """
         check_name(name)
         check_paths(files)
-        known = self.tracker.backend.find(name, "latest")
+        known = self.tracker.backend.find(name, LATEST)
         if known and known.type != kind:
             raise StoreError(
                 f"The artifact {name} is of the type {known.type}, not {kind}. Give this one another name."

@@ -103,10 +103,10 @@ class TrackioBackend:
             storage.reassign_alias(self.project, record["artifact_id"], "latest", record["version_id"])
             return _version(storage.get_artifact_manifest(self.project, name, f"v{record['version']}"))
 
-    def set_latest(self, name: str, version: int) -> None:
+    def set_alias(self, name: str, version: int, alias: str) -> None:
         with self._storage() as storage:
             record = storage.get_artifact_manifest(self.project, name, f"v{version}")
-            storage.reassign_alias(self.project, record["artifact_id"], "latest", record["version_id"])
+            storage.reassign_alias(self.project, record["artifact_id"], alias, record["version_id"])
 
     def link_input(self, run_id: str, run_name: str, name: str, version: int) -> None:
         with self._storage() as storage:
