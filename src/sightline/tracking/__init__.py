@@ -22,9 +22,20 @@ from sightline.config import Config
 from sightline.tracking.artifact import Artifact, StoredFile
 from sightline.tracking.lineage import Link
 from sightline.tracking.records import RunRecord
-from sightline.tracking.tracker import Backend, Run, Tracker, fingerprint
+from sightline.tracking.tracker import Backend, Run, RunStopped, Tracker, fingerprint
 
-__all__ = ["Artifact", "Backend", "Link", "Run", "RunRecord", "StoredFile", "Tracker", "fingerprint", "open_tracker"]
+__all__ = [
+    "Artifact",
+    "Backend",
+    "Link",
+    "Run",
+    "RunRecord",
+    "RunStopped",
+    "StoredFile",
+    "Tracker",
+    "fingerprint",
+    "open_tracker",
+]
 
 
 def open_tracker(config: Config) -> Tracker:

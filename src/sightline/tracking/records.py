@@ -31,7 +31,7 @@ class RunRecord:
         id: eight hexadecimal digits.
         name: job type and number, such as `training-2`.
         job_type: upload, data_split, training, evaluation or report.
-        status: running, finished or failed.
+        status: running, finished, failed, or stopped: ended early on purpose, so that nothing came of it.
         fingerprint: sha256 over what decides its outcome (inputs by digest, settings); equal, then nothing to redo.
         config: the settings it ran with.
         inputs, outputs: artifacts as `name:vN`.
@@ -118,7 +118,7 @@ class RunBook:
         return record
 
     def end(self, record: RunRecord, status: str, error: str = "") -> RunRecord:
-        """Close a record as finished or failed, and clear the run's scratch folder."""
+        """Close a record as finished, stopped or failed, and clear the run's scratch folder."""
         with self._alone():
             return self._end(record, status, error)
 

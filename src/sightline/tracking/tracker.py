@@ -21,6 +21,11 @@ from sightline.tracking.lineage import Link, connected
 from sightline.tracking.plain import plain, scalar
 from sightline.tracking.records import DISK_FULL, INTERRUPTED, RunBook, RunRecord
 
+
+class RunStopped(Exception):  # noqa: N818 - it is no error
+    """Raised in a run's block to end it early on purpose: its status becomes `stopped`, and nothing comes of it."""
+
+
 LISTED = 20
 """At most so many artifacts are listed in an error."""
 
@@ -164,7 +169,7 @@ class Tracker:
     def run(
         self, job_type: str, *, config: Mapping[str, Any], fingerprint: str = "", resume: bool = False
     ) -> Iterator[Run]:
-        """A tracked run: finished when the block ends well, failed when it does not.
+        """A tracked run: finished when the block ends well, stopped by `RunStopped`, failed by anything else.
 
         Args:
             job_type: upload, data_split, training, evaluation or report.
@@ -177,16 +182,22 @@ class Tracker:
                 through.
         """
         run = Run(self, self._book.begin(job_type, fingerprint, plain(config), resume=resume))
+        stopped: RunStopped | None = None
         try:
             self.backend.start(run.id, run.name, job_type, run.record.config)
-            yield run
+            try:
+                yield run
+            except RunStopped as early:
+                stopped = early
             run._keep_summary()
-            run.record = self._book.end(run.record, "finished")
+            run.record = self._book.end(run.record, "stopped" if stopped else "finished")
         except BaseException as error:
             self._fail(run, error)
             raise
         finally:
             self.blobs.remember()
+        if stopped:
+            raise stopped
 
     def _fail(self, run: Run, error: BaseException) -> None:
         full = is_full_disk(error)

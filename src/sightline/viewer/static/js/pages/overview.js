@@ -12,7 +12,7 @@ export const title = "Overview";
 
 const DASHBOARD = { metrics: "Metrics", runs: "Runs", artifacts: "Artifacts" };
 const PAGES = { ingest: "images", split: "split", train: "run", evaluate: "run", report: "report" };
-const STATUS = { finished: "finished", running: "running", failed: "failed", missing: "not yet made" };
+const STATUS = { finished: "finished", running: "running", failed: "failed", stopped: "stopped early", missing: "not yet made" };
 const START = [
   ["Your own folder of images and masks", "sightline run --data FOLDER"],
   ["A small synthetic set, to look round", "sightline sample demo && sightline run --data demo"],
