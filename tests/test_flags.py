@@ -18,6 +18,7 @@ from sightline.config import (
     Report,
     Split,
     Train,
+    Wandb,
     load_config,
     parse_config,
     settings_of,
@@ -77,11 +78,10 @@ def test_every_setting_is_a_flag_of_run_under_its_own_name():
     run = flags("run")
     for section in ALL:
         for setting in settings_of(section):
-            flag = "--" + setting.key.replace("_", "-")
-            assert flag in run[setting.name].opts
+            assert f"--{setting.flag}" in run[setting.name].opts
             assert run[setting.name].default is None  # left out, `sightline.yaml` decides
     settings = {name for section in ALL for name in names(section)}
-    assert set(run) - settings == {"force", "quiet", "config_file"}
+    assert set(run) - settings == {"force", "quiet", "config_file", "wandb"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -93,7 +93,8 @@ def test_every_setting_is_a_flag_of_its_stage_and_no_flag_is_without_use(stage):
         "evaluate": {"model"},
         "report": {"evaluation"},
     }
-    wanted = names(section) | others | STORE | {"force", "quiet", "config_file"} | inputs.get(stage, set())
+    mirror = names(Wandb) | {"wandb"}
+    wanted = names(section) | others | STORE | mirror | {"force", "quiet", "config_file"} | inputs.get(stage, set())
     assert set(flags(stage)) == wanted
 
 
@@ -125,9 +126,9 @@ def test_help_shows_the_defaults_of_the_settings():
     text = CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "250"}).stdout
     for section in ALL:
         for setting in settings_of(section):
-            row = next(row for row in text.splitlines() if f" --{setting.key.replace('_', '-')} " in row)
+            row = next(row for row in text.splitlines() if f" --{setting.flag} " in row)
             default = re.search(r"\[default: ([^\]]*)\]", row)
-            if setting.default in (None, "", {}):
+            if setting.default in (None, "", {}, ()):
                 assert default is None, row
             elif setting.name == "image_size":
                 assert default[1] == "180 320"

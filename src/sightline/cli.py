@@ -16,7 +16,19 @@ import typer
 from typer.core import TyperGroup
 
 from sightline import __version__
-from sightline.config import SECTIONS, Config, Context, Data, Evaluate, Problem, Report, Split, Train, write_commented
+from sightline.config import (
+    SECTIONS,
+    Config,
+    Context,
+    Data,
+    Evaluate,
+    Problem,
+    Report,
+    Split,
+    Train,
+    Wandb,
+    write_commented,
+)
 from sightline.console import console, print_parts, say
 from sightline.errors import ConfigError, SightlineError
 from sightline.flags import QUIET, STORE, with_settings
@@ -134,7 +146,7 @@ def run(config: Config, force: Force = False) -> None:
 
 
 @app.command(epilog="Try: sightline ingest --data data --limit 100")
-@with_settings(Data, names=(*STORE, "workers"))
+@with_settings(Data, Wandb, names=(*STORE, "workers"))
 def ingest(config: Config, force: Force = False) -> None:
     """Check every image and mask, and keep them with a table of one row per image."""
     from sightline.stages.ingest import ingest as stage
@@ -143,7 +155,7 @@ def ingest(config: Config, force: Force = False) -> None:
 
 
 @app.command(epilog="Try: sightline split --stratify bicycle,person --test-folds 0 --valid-folds 1,2")
-@with_settings(Split, names=(*STORE, "data", "name", "seed"))
+@with_settings(Split, Wandb, names=(*STORE, "data", "name", "seed"))
 def split(
     config: Config,
     raw: Annotated[str, typer.Option(help="The dataset, NAME:VERSION; the latest when left out.")] = "",
@@ -156,7 +168,7 @@ def split(
 
 
 @app.command(epilog="Try: sightline train --no-pretrained --epochs 20 --lr 1e-3")
-@with_settings(Train, names=(*STORE, "data", "name", "seed"))
+@with_settings(Train, Wandb, names=(*STORE, "data", "name", "seed"))
 def train(
     config: Config,
     split_data: Annotated[
@@ -184,7 +196,7 @@ def train(
 
 
 @app.command(epilog="Try: sightline evaluate --subset test")
-@with_settings(Evaluate, names=(*STORE, "data", "name", "device", "seed"))
+@with_settings(Evaluate, Wandb, names=(*STORE, "data", "name", "device", "seed"))
 def evaluate(
     config: Config,
     model: Annotated[str, typer.Option(help="The model, NAME_model:VERSION; the latest when left out.")] = "",
@@ -199,7 +211,7 @@ def evaluate(
 
 
 @app.command(epilog="Try: sightline report --title 'Baseline of May'")
-@with_settings(Context, Problem, Report, names=(*STORE, "data", "name", "subset"))
+@with_settings(Context, Problem, Report, Wandb, names=(*STORE, "data", "name", "subset"))
 def report(
     config: Config,
     evaluation: Annotated[

@@ -32,6 +32,8 @@ class Section:
     """Base of the settings. pydantic checks them when they are read; it is not needed to know what there is."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
+    prefix: ClassVar = ""
+    """What stands before a field's name in its flag, where another section has a field of that name."""
 
 
 Share = Annotated[float, Ge(0), Le(1)]
@@ -170,14 +172,39 @@ class Report(Section):
 
 
 @dataclass(frozen=True)
+class Wandb(Section):
+    """The mirror in Weights & Biases, which `tracker: wandb` switches on; see docs/wandb.md."""
+
+    prefix: ClassVar = "wandb_"
+
+    project: Annotated[str, About("project in W&B; the tracker's own when left out")] = ""
+    entity: Annotated[str, About("user or team in W&B; its own default when left out")] = ""
+    mode: Annotated[
+        Literal["online", "offline", "disabled"] | None,
+        About("upload, write for `wandb sync`, or neither; what WANDB_MODE says when left out"),
+    ] = None
+    group: Annotated[str, About("group of the runs in W&B")] = ""
+    tags: Annotated[tuple[str, ...], About("tags of the runs in W&B")] = ()
+    references: Annotated[
+        bool, About("name the files of artifacts by their place on this disk, and upload none of them")
+    ] = False
+    timeout: Annotated[
+        float, Gt(0), About("seconds that a run waits at its end for W&B to have everything; `sightline sync` goes on")
+    ] = 600.0
+
+
+@dataclass(frozen=True)
 class Config(Section):
     """Everything that `sightline.yaml` may hold."""
 
     store: Annotated[str, About("folder of runs and artifacts")] = ".sightline"
     project: Annotated[str, About("the tracker's project")] = "sightline"
     tracker: Annotated[
-        Literal["trackio", "none"],
-        About("who keeps runs and artifacts: trackio, or none (no later command finds them)"),
+        Literal["trackio", "wandb", "none"],
+        About(
+            "who keeps runs and artifacts: trackio, wandb (trackio, mirrored in W&B), or none (no later command finds "
+            "them)"
+        ),
     ] = "trackio"
     seed: Annotated[int, Ge(0), Lt(2**32), About("seed of the split, the weights and the order of images")] = 42
     workers: Annotated[int | None, Ge(0), About("processes that read images; as many as cores when left out")] = None
@@ -188,6 +215,7 @@ class Config(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
+    wandb: Wandb = Wandb()
 
     def __post_init__(self) -> None:
         if not self.store:
@@ -204,6 +232,7 @@ SECTIONS: dict[str, type] = {
     "train": Train,
     "evaluate": Evaluate,
     "report": Report,
+    "wandb": Wandb,
 }
 
 
@@ -310,6 +339,7 @@ class Setting:
 
     name: str
     key: str
+    flag: str
     kind: Any
     text: str
     default: Any
@@ -320,16 +350,17 @@ def settings_of(section: type) -> tuple[Setting, ...]:
     """The fields of one section in order, sections inside it left out."""
     hints = get_type_hints(section, include_extras=True)
     return tuple(
-        _setting(field, hints[field.name])
+        _setting(field, hints[field.name], getattr(section, "prefix", ""))
         for field in dataclasses.fields(section)
         if field.name not in SECTIONS or section is not Config
     )
 
 
-def _setting(field: dataclasses.Field[Any], hint: Any) -> Setting:
+def _setting(field: dataclasses.Field[Any], hint: Any, prefix: str) -> Setting:
     note = next(part for part in hint.__metadata__ if isinstance(part, About))
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    return Setting(field.name, note.alias or field.name, hint.__origin__, note.text, default)
+    key = note.alias or field.name
+    return Setting(prefix + field.name, key, (prefix + key).replace("_", "-"), hint.__origin__, note.text, default)
 
 
 def commented_yaml() -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from sightline.config import CONFIG_FILE, SECTIONS, Config, Setting, load_config, settings_of
+from sightline.config import CONFIG_FILE, SECTIONS, Config, Setting, Wandb, load_config, settings_of
 from sightline.console import console
 from sightline.errors import ConfigError
 
@@ -41,10 +41,12 @@ def with_settings(*sections: type, names: tuple[str, ...] = STORE) -> Callable[[
         def called(config_file: Path | None, quiet: bool, **arguments: Any) -> None:
             console().quiet = console().quiet or quiet
             given = {setting.name: _value(setting, arguments.pop(setting.name)) for _, setting in settings}
+            given["tracker"] = _tracker(given.get("tracker"), arguments.pop("wandb", False))
             command(load_config(config_file, given), **arguments)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        flags = [*own, _QUIET, *(_flag(panel, setting) for panel, setting in settings), _CONFIG]
+        short = [_WANDB] if Wandb in sections else []
+        flags = [*own, _QUIET, *(_flag(panel, setting) for panel, setting in settings), *short, _CONFIG]
         called.__signature__ = inspect.Signature(flags)  # type: ignore[attr-defined]
         called.__annotations__ = {each.name: each.annotation for each in flags}
         del called.__wrapped__  # or the signature would be looked for there
@@ -59,6 +61,12 @@ def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Param
 
 
 _QUIET = _parameter("quiet", bool, False, QUIET)
+_WANDB = _parameter(
+    "wandb",
+    bool,
+    False,
+    typer.Option("--wandb", help="Short for --tracker wandb: mirror the runs in W&B.", rich_help_panel=GENERAL),
+)
 _CONFIG = _parameter(
     "config_file",
     Path | None,
@@ -72,6 +80,13 @@ _CONFIG = _parameter(
 )
 
 
+def _tracker(tracker: str | None, wandb: bool) -> str | None:
+    """What `--tracker` and its short form `--wandb` come to."""
+    if wandb and tracker not in (None, "wandb"):
+        raise ConfigError(f"--wandb is short for --tracker wandb, but --tracker is {tracker}. Give one of them.")
+    return "wandb" if wandb else tracker
+
+
 def _settings(sections: tuple[type, ...], names: tuple[str, ...]) -> list[tuple[str, Setting]]:
     """(help panel, setting) of each flag, those of whole sections first, the general ones last."""
     homes = {**{name.capitalize(): section for name, section in SECTIONS.items()}, GENERAL: Config}
@@ -82,7 +97,7 @@ def _settings(sections: tuple[type, ...], names: tuple[str, ...]) -> list[tuple[
 
 
 def _flag(panel: str, setting: Setting) -> inspect.Parameter:
-    flag = "--" + setting.key.replace("_", "-")
+    flag = f"--{setting.flag}"
     names = [f"{flag}/--no-{flag[2:]}"] if _plain(setting.kind) is bool else [flag]
     shown = _shown(setting)
     text = f"{setting.text[0].upper()}{setting.text[1:]}." + (f" [dim]\\[default: {shown}][/dim]" if shown else "")
@@ -120,7 +135,7 @@ def _shown(setting: Setting) -> str:
     if isinstance(default, tuple):
         return (" " if _metavar(setting) == "HEIGHT WIDTH" else ",").join(map(str, default))
     if isinstance(default, bool):
-        return setting.name if default else f"no-{setting.name}"
+        return setting.flag if default else f"no-{setting.flag}"
     return str(default) if default not in (None, "", {}) else ""
 
 
@@ -134,5 +149,5 @@ def _value(setting: Setting, given: Any) -> Any:
         return parts
     pairs: Mapping[str, str] = {name.strip(): value.strip() for name, _, value in (p.rpartition("=") for p in parts)}
     if "" in pairs:
-        raise ConfigError(f"--{setting.key.replace('_', '-')} takes CLASS=VALUE, separated by commas, not {given!r}.")
+        raise ConfigError(f"--{setting.flag} takes CLASS=VALUE, separated by commas, not {given!r}.")
     return pairs

@@ -14,7 +14,7 @@ from sightline.sources import SOURCES
 from sightline.tracking import Artifact
 from sightline.versions import versions
 
-MACHINE = ("store", "project", "tracker", "workers")
+MACHINE = ("store", "project", "tracker", "workers", "wandb")
 """Settings that say where and how fast, and change no result: the report leaves them out."""
 LEARNING = ("torch", "fastai", "segmentation-models-pytorch")
 DRAWING = ("plotly", "jinja2")
