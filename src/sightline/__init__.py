@@ -12,6 +12,8 @@ The public names, each imported when it is first used: importing `sightline` imp
     evaluation = sightline.evaluate(config, model=model)
     page = sightline.report(config, evaluation=evaluation)
     print(evaluation.table("pred_table.parquet").to_pandas())
+    sightline.compare(config, ["training-1", "training-2"])
+    sightline.promote(config, model, "staging")
     sightline.predict(config, ["new-photos"], model=model)
 """
 
@@ -21,6 +23,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sightline.choosing.compare import Compared, compare
+    from sightline.choosing.promote import Promoted, promote
     from sightline.classes import ROAD_SCENE, ClassMap
     from sightline.config import Config, load_config
     from sightline.errors import (
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "sightline.choosing.compare": ("Compared", "compare"),
+    "sightline.choosing.promote": ("Promoted", "promote"),
     "sightline.classes": ("ROAD_SCENE", "ClassMap"),
     "sightline.config": ("Config", "load_config"),
     "sightline.errors": (
@@ -77,10 +83,12 @@ __all__ = [
     "ROAD_SCENE",
     "Artifact",
     "ClassMap",
+    "Compared",
     "Config",
     "ConfigError",
     "DataError",
     "Exported",
+    "Promoted",
     "SightlineError",
     "SourceError",
     "SplitError",
@@ -90,6 +98,7 @@ __all__ = [
     "TrainingError",
     "Walk",
     "__version__",
+    "compare",
     "draw_scene",
     "evaluate",
     "export_onnx",
@@ -98,6 +107,7 @@ __all__ = [
     "make_dataset",
     "open_tracker",
     "predict",
+    "promote",
     "report",
     "run",
     "split",

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from sightline import __version__
+from sightline.choosing import commands as choosing
 from sightline.config import (
     SECTIONS,
     Config,
@@ -199,7 +200,10 @@ def train(
 @with_settings(Evaluate, Wandb, names=(*STORE, "data", "name", "device", "seed"))
 def evaluate(
     config: Config,
-    model: Annotated[str, typer.Option(help="The model, NAME_model:VERSION; the latest when left out.")] = "",
+    model: Annotated[
+        str,
+        typer.Option(help="The model: NAME_model:VERSION, an alias (staging, best), a run; the latest when left out."),
+    ] = "",
     force: Force = False,
 ) -> None:
     """Measure a model image by image, beside a majority-class baseline."""
@@ -227,6 +231,8 @@ def report(
 
 app.command(epilog="Try: sightline predict photos --confidence")(commands.predict)
 app.command(epilog="Try: sightline export --onnx model.onnx")(commands.export)
+app.command(epilog="Try: sightline compare training-1 training-2")(choosing.compare)
+app.command(epilog="Try: sightline promote training-2 --alias staging")(choosing.promote)
 
 
 @app.command(epilog="Try: sightline show data --where 'bicycle = 1 AND Brightness < 120' --sort 'person_share DESC'")

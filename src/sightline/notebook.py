@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightline.choosing.compare import Compared
+    from sightline.comparison import Metric
     from sightline.dataset import Dataset, Sample
     from sightline.tracking import Artifact
 
@@ -80,6 +82,39 @@ def of_artifact(artifact: Artifact) -> str:
         f'<div style="{SMALL}">digest {artifact.digest[:16]}, {len(artifact.files):,} files, {size / 1e6:,.1f} MB</div>'
     )
     return head + about + _grid(["File", "Bytes"], [[escape(name), text] for name, text in _listing(artifact)])
+
+
+def of_compared(found: Compared) -> str:
+    """The settings that differ, and the scores with their differences from the first run; what is sure is bold."""
+    names, first = found.names, found.others[0]
+    settings = [[escape(one.key), *(escape(_text(value)) for value in one.values)] for one in found.settings]
+    heads = [name for run in names[1:] for name in (run, f"less {names[0]}")]
+    rows = [[_class(found.classes, row[0]), _score(row[0].a), *_differences(row)] for row in found.rows]
+    sure = f"{100 * first.level:.0f} % interval of the difference in brackets, bold where it leaves out 0"
+    about = f"{found.images:,} images of {first.groups:,} groups; {first.reason or sure}"
+    tables = _grid(["Setting", *names], settings) + _grid(["", names[0], *heads], rows)
+    return f'{tables}<div style="{SMALL}">{escape(about)}</div>'
+
+
+def _class(classes: ClassMap, one: Metric) -> str:
+    return (_chip(classes.colors[one.index]) if one.index is not None else "") + escape(one.name)
+
+
+def _differences(row: Sequence[Metric]) -> list[str]:
+    """Of each run but the first its score, and what that has more than the first's."""
+    return [cell for one in row for cell in (_score(one.b), _difference(one))]
+
+
+def _difference(one: Metric) -> str:
+    text = "–" if one.difference is None else f"{one.difference:+.3f}"
+    if one.interval is None:
+        return text
+    told = f"{text} [{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]"
+    return told if one.interval[0] <= 0 <= one.interval[1] else f"<b>{told}</b>"
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _listing(artifact: Artifact) -> list[tuple[str, str]]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    from sightline.choosing.compare import Compared
+    from sightline.comparison import Metric
     from sightline.marks import Flag
     from sightline.stages.train import FoundRate
     from sightline.tracking import Artifact, RunRecord
@@ -94,6 +96,71 @@ def render_evaluation(summary: Mapping[str, Any], classes: ClassMap) -> Renderab
     if bounds["reason"]:
         grid.caption = _text(f"No interval: {bounds['reason']}.")
     return grid
+
+
+def render_compared(found: Compared) -> tuple[RenderableType, ...]:
+    """Runs beside the first of them: the settings that differ, then mIoU and IoU with the differences' intervals."""
+    return _settings_table(found), _metrics_table(found)
+
+
+def _settings_table(found: Compared) -> RichTable:
+    grid = _grid("Settings that differ")
+    grid.add_column("Setting", overflow="fold")
+    for name in found.names:
+        grid.add_column(_text(name), overflow="fold")
+    grid.add_row("evaluation", *(_text(one.spec) for one in found.evaluations))
+    for one in found.settings:
+        grid.add_row(_text(one.key), *(_text(_setting(value)) for value in one.values))
+    return grid
+
+
+def _metrics_table(found: Compared) -> RichTable:
+    first, level = found.names[0], 100 * found.others[0].level
+    grid = _grid(f"IoU on {_plural(found.images, 'image')} of {_plural(found.others[0].groups, 'group')}")
+    _add_class_columns(grid)
+    grid.add_column(_text(first), justify="right")
+    for name in found.names[1:]:
+        for title in (name, f"less {first}", f"{level:.0f} % interval"):
+            grid.add_column(_text(title), justify="right")
+    for row in sorted(found.rows, key=lambda row: row[0].index is None):  # the mean last
+        index = row[0].index
+        head = ("", "mIoU") if index is None else _class_cells(found.classes, index)
+        last = index == len(found.classes) - 1
+        grid.add_row(*head, _number(row[0].a), *(cell for one in row for cell in _against(one)), end_section=last)
+    for name, values in found.figures.items():
+        cells = (cell for value in values[1:] for cell in (_number(value), _signed(_less(value, values[0])), ""))
+        grid.add_row("", name, _number(values[0]), *cells)
+    grid.caption = _text("\n".join(_cautions(found)))
+    return grid
+
+
+def _against(one: Metric) -> tuple[Text, Text, Text]:
+    """A run's value, what it has more than the first, and the interval of that; bold where it leaves out 0."""
+    sure = one.interval is not None and not one.interval[0] <= 0 <= one.interval[1]
+    between = f"{_signed(one.interval[0])} to {_signed(one.interval[1])}" if one.interval else MISSING
+    style = "bold" if sure else ""
+    return _text(_number(one.b)), _text(_signed(one.difference), style), _text(between, style)
+
+
+def _cautions(found: Compared) -> list[str]:
+    reason, left = found.others[0].reason, found.left_out
+    told = [f"No interval: {reason}."] if reason else []
+    told += [f"{_plural(left, 'image')} left out: not in all runs, or with another mask."] if left else []
+    return told
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(_setting, value))
+    return MISSING if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _less(value: float | None, first: float | None) -> float | None:
+    return None if value is None or first is None else value - first
+
+
+def _signed(value: float | None) -> str:
+    return MISSING if value is None else f"{value:+.3f}"
 
 
 def _scores(iou: float | None, bounds: Sequence[float] | None, baseline: float | None) -> tuple[str, str, str]:

@@ -21,7 +21,8 @@ def predict(
         list[Path], typer.Argument(metavar="INPUT...", help="Images, folders of images, videos.", show_default=False)
     ],
     model: Annotated[
-        str, typer.Option(help="The model, NAME_model:VERSION, NAME_model:best or FILE.onnx; the latest when left out.")
+        str,
+        typer.Option(help="The model: NAME_model:VERSION, an alias (staging, best) or FILE.onnx; else the latest."),
     ] = "",
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
     overlays: Annotated[bool, typer.Option(help="Images with the classes' colours laid over them.")] = True,
@@ -54,7 +55,9 @@ def predict(
 def export(
     config: Config,
     onnx: Annotated[Path, typer.Option(help="The ONNX file to write.", show_default=False)],
-    model: Annotated[str, typer.Option(help="The model, NAME_model:VERSION or :best; the latest when left out.")] = "",
+    model: Annotated[
+        str, typer.Option(help="The model: NAME_model:VERSION or an alias (staging, best); the latest when left out.")
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a model with its preprocessing as an ONNX file, and compare it with PyTorch."""

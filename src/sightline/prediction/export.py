@@ -18,7 +18,8 @@ from sightline.console import say, track
 from sightline.errors import ConfigError, SightlineError
 from sightline.learning.pixels import Pixels, Size
 from sightline.learning.trained import Found, view
-from sightline.prediction.models import find_model, predictor_of
+from sightline.prediction.models import predictor_of
+from sightline.stages.named import named_model
 from sightline.stages.stage import items_of
 from sightline.tracking import Artifact, Tracker, open_tracker
 
@@ -71,7 +72,7 @@ def export_onnx(
         config: says where models are kept.
         path: the file to write; it ends in `.onnx`.
         tracker: where the model is kept; opened from `config` when left out.
-        model: the model artifact, or its `name:version`; the latest of the dataset when left out.
+        model: the model artifact, or what it is called, as for `evaluate`; the latest of the dataset when left out.
         force: replace a file that is there.
 
     Returns:
@@ -84,7 +85,7 @@ def export_onnx(
     target = Path(path)
     _check_target(target, force)
     tracker = tracker or open_tracker(config)
-    artifact = find_model(config, tracker, model)
+    artifact = named_model(config, tracker, model).model
     predictor = predictor_of(artifact, "cpu")
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp.onnx")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sightline.classes import ClassMap
 from sightline.config import Config
 from sightline.learning.trained import Network
-from sightline.stages.stage import dataset_name, resolve
+from sightline.stages.named import named_model
 from sightline.tracking import Artifact, Tracker, open_tracker
 from sightline.tracking.blobs import hash_file
 
@@ -25,25 +25,20 @@ class Model(NamedTuple):
 
 
 def open_model(config: Config, tracker: Tracker | None, model: Artifact | str | Path | None) -> Model:
-    """An ONNX file by its path (`.onnx`), else a model artifact; the latest of the dataset when left out.
+    """An ONNX file by its path (`.onnx`), else a model artifact as `named_model` finds it.
 
     Raises:
         TrainingError: the file, its weights or the device cannot be had.
-        StoreError: no such artifact.
+        StoreError, ConfigError: no such model.
     """
     if isinstance(model, str | Path) and str(model).endswith(".onnx"):
         from sightline.learning.runtime import OnnxNetwork
 
         path = Path(model)
         return Model(OnnxNetwork(path, config.train.device), path.name, hash_file(path)[0])
-    artifact = find_model(config, tracker or open_tracker(config), model)
-    return Model(predictor_of(artifact, config.train.device), artifact.spec, artifact.digest)
-
-
-def find_model(config: Config, tracker: Tracker, model: Artifact | str | Path | None) -> Artifact:
-    """A model artifact: given as one, by `name:version`, or left out for the latest of the dataset."""
     given = str(model) if isinstance(model, Path) else model
-    return resolve(tracker, given, "" if given else f"{dataset_name(config, tracker)}_model")
+    artifact = named_model(config, tracker or open_tracker(config), given).model
+    return Model(predictor_of(artifact, config.train.device), artifact.spec, artifact.digest)
 
 
 def predictor_of(artifact: Artifact, device: str) -> Predictor:

@@ -53,7 +53,7 @@ def predict(
             (`on_error`).
         inputs: images, folders, videos.
         tracker: where the model is kept; opened from `config` when left out, and not at all for an ONNX file.
-        model: a model artifact, its `name:version`, or the path of an `.onnx` file of `sightline export`, which needs
+        model: a model artifact, what it is called, or the path of an `.onnx` file of `sightline export`, which needs
             neither torch nor fastai; the latest model of the dataset when left out.
         out: the folder to write to. What is there already, of the same model and the same files, is not done again.
         overlays: write the images with the classes' colours laid over them.

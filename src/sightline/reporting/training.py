@@ -54,7 +54,7 @@ def training_facts(material: Measured) -> TrainingFacts:
     """Read them off the model's `config.json` and `history.csv`."""
     recipe, classes = material.recipe, material.classes
     return TrainingFacts(
-        settings=tuple(_settings(recipe)),
+        settings=(("Model", _called(material)), *_settings(recipe)),
         epochs=tuple(int(epoch) for epoch in material.history["epoch"]),
         train_loss=_curve(material, "train_loss"),
         valid_loss=_curve(material, "valid_loss"),
@@ -73,6 +73,12 @@ def _curve(material: Measured, column: str) -> Curve:
     if column not in material.history:
         return (None,) * len(material.history)
     return tuple(number(value) for value in material.history[column])
+
+
+def _called(material: Measured) -> str:
+    """The model's version, and the alias that it was evaluated by."""
+    alias = material.evaluation.metadata.get("alias")
+    return f"{material.model.spec}, evaluated by its alias {alias}" if alias else material.model.spec
 
 
 def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from sightline.classes import ClassMap
 from sightline.config import Config, Evaluate, to_dict
-from sightline.console import track
+from sightline.console import say, track
 from sightline.errors import DataError, StoreError
 from sightline.learning.metrics import (
     confusion,
@@ -28,7 +28,8 @@ from sightline.learning.metrics import (
     miou,
     pixel_accuracy,
 )
-from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
+from sightline.stages.named import named_model
+from sightline.stages.stage import dataset_name, items_of, tracked, train_pixels, write_text
 from sightline.table import KEY, Table
 from sightline.thumbnails import INDEX, PACK, Pack, png, shrunk
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
@@ -50,7 +51,8 @@ def evaluate(
     Args:
         config: `evaluate` says on what.
         tracker: where the run is kept; opened from `config` when left out.
-        model: the model artifact, or its `name:version`; the latest of the dataset when left out.
+        model: the model artifact, or what it is called: `name:version`, an alias such as `staging`, a run that made it;
+            the latest of the dataset when left out. The run notes the alias, and the version that it stood for.
         force: do it even when it is up to date.
 
     Returns:
@@ -63,14 +65,18 @@ def evaluate(
     """
     tracker = tracker or open_tracker(config)
     name = dataset_name(config, tracker)
-    network = resolve(tracker, model, f"{name}_model")
+    network, alias = named_model(config, tracker, model)
     source = _split_of(tracker, network)
+    called = {"alias": alias} if alias else {}
+    if called:
+        say(f"evaluate: {alias} is {network.spec}")
     settings = {"evaluate": to_dict(config.evaluate), "seed": config.seed}
     work = partial(
         _evaluate, name=name, network=network, source=source, settings=config.evaluate, seed=config.seed,
-        device=config.train.device,
+        device=config.train.device, called=called,
     )  # fmt: skip
-    return tracked(tracker, "evaluation", [network, source], settings, work, force=force)
+    told = {"model": network.spec, **called}
+    return tracked(tracker, "evaluation", [network, source], settings, work, told=told, force=force)
 
 
 def _split_of(tracker: Tracker, network: Artifact) -> Artifact:
@@ -82,8 +88,9 @@ def _split_of(tracker: Tracker, network: Artifact) -> Artifact:
 
 
 def _evaluate(
-    run: Run, name: str, network: Artifact, source: Artifact, settings: Evaluate, seed: int, device: str
-) -> Artifact:
+    run: Run, name: str, network: Artifact, source: Artifact, settings: Evaluate, seed: int, device: str,
+    called: Mapping[str, str],
+) -> Artifact:  # fmt: skip
     classes = ClassMap.from_dict(network.json("classes.json"))
     rows = _predict_all(run, network, source, settings.subset, classes, device)
     matrices = np.array([row["confusion"] for row in rows], np.int64).reshape(-1, len(classes), len(classes))
@@ -101,7 +108,7 @@ def _evaluate(
     }
     suffix = "_eval" if settings.subset == "valid" else "_eval_test"
     made = {"settings": {"evaluate": to_dict(settings), "seed": seed}, "versions": versions(PACKAGES)}
-    metadata = {"model": network.spec, "split": source.spec, **run.summary, **made}
+    metadata = {"model": network.spec, **called, "split": source.spec, **run.summary, **made}
     return run.save(name + suffix, "evaluation", files, metadata)
 
 

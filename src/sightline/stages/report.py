@@ -49,6 +49,7 @@ def report(
     looks = looks_at_test(tracker.runs(), name)
     settings = {**settings_of(config, *inputs), "seeds": seeds_of(config, *inputs), "test_looks": looks}
     settings["versions"] = versions_of(*inputs)
+    settings |= {key: value for key, value in inputs[-1].metadata.items() if key == "alias"}
     work = partial(_write, inputs=inputs, config=config, name=name, looks=looks)
     artifact = tracked(tracker, "report", inputs, settings, work, force=force)
     say(f"report: open {publish(artifact, tracker.store)}")

@@ -84,6 +84,7 @@ def tracked(
     settings: Mapping[str, Any],
     work: Callable[[Run], Artifact],
     *,
+    told: Mapping[str, Any] | None = None,
     force: bool = False,
     resume: bool = False,
 ) -> Artifact:
@@ -95,6 +96,7 @@ def tracked(
         inputs: the artifacts it reads, pinned.
         settings: all else that decides the outcome, as plain data.
         work: does it, and returns the artifact that it saved.
+        told: what the run keeps with its settings and does not depend on, such as what an input was called.
         force: do it even when it is up to date.
         resume: go on with a run of the same inputs and settings that was broken off.
     """
@@ -102,7 +104,7 @@ def tracked(
     if not force and (artifact := tracker.up_to_date(job_type, mark)):
         say(f"{stage}: up to date, {artifact.spec} answers for it (--force redoes it)")
         return artifact
-    with tracker.run(job_type, config=settings, fingerprint=mark, resume=resume) as run:
+    with tracker.run(job_type, config={**settings, **(told or {})}, fingerprint=mark, resume=resume) as run:
         say(f"{stage}: {'going on with ' if run.last_step else ''}run {run.name}")
         for artifact in inputs:
             run.use(artifact)
