@@ -15,6 +15,7 @@ The public names, each imported when it is first used: importing `sightline` imp
     sightline.compare(config, ["training-1", "training-2"])
     sightline.promote(config, model, "staging")
     sightline.predict(config, ["new-photos"], model=model)
+    sightline.sweep(config, "sweep.yaml")             # many trainings, the best one evaluated and reported
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from sightline.stages.report import report
     from sightline.stages.split import split
     from sightline.stages.train import train
+    from sightline.sweeps.sweep import Swept, sweep
     from sightline.synth import draw_scene
     from sightline.table import Table
     from sightline.tracking import Artifact, Tracker, open_tracker
@@ -73,6 +75,7 @@ _HOMES = {
     "sightline.stages.report": ("report",),
     "sightline.stages.split": ("split",),
     "sightline.stages.train": ("train",),
+    "sightline.sweeps.sweep": ("Swept", "sweep"),
     "sightline.sample": ("make_dataset",),
     "sightline.synth": ("draw_scene",),
     "sightline.table": ("Table",),
@@ -93,6 +96,7 @@ __all__ = [
     "SourceError",
     "SplitError",
     "StoreError",
+    "Swept",
     "Table",
     "Tracker",
     "TrainingError",
@@ -111,6 +115,7 @@ __all__ = [
     "report",
     "run",
     "split",
+    "sweep",
     "train",
 ]
 

@@ -35,6 +35,7 @@ from sightline.errors import ConfigError, SightlineError
 from sightline.flags import QUIET, STORE, with_settings
 from sightline.learning.ranks import alone, leave_first_to_tell, speaks, world
 from sightline.prediction import commands
+from sightline.sweeps import commands as sweeps
 
 if TYPE_CHECKING:
     from sightline.tracking import Artifact, Tracker
@@ -231,6 +232,7 @@ def report(
 
 app.command(epilog="Try: sightline predict photos --confidence")(commands.predict)
 app.command(epilog="Try: sightline export --onnx model.onnx")(commands.export)
+app.command(epilog="Try: sightline sweep sweep.yaml --trials 6")(sweeps.sweep)
 app.command(epilog="Try: sightline compare training-1 training-2")(choosing.compare)
 app.command(epilog="Try: sightline promote training-2 --alias staging")(choosing.promote)
 

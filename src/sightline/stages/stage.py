@@ -100,7 +100,7 @@ def tracked(
         force: do it even when it is up to date.
         resume: go on with a run of the same inputs and settings that was broken off.
     """
-    mark, stage = fingerprint(job_type, inputs, settings), STAGES[job_type]
+    mark, stage = fingerprint(job_type, inputs, settings), STAGES.get(job_type, job_type)
     if not force and (artifact := tracker.up_to_date(job_type, mark)):
         say(f"{stage}: up to date, {artifact.spec} answers for it (--force redoes it)")
         return artifact

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from sightline.console import say
 from sightline.errors import TrainingError
 from sightline.learning.ranks import alone, first_before_others, from_first, together, world
 from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
-from sightline.tracking import Artifact, Run, StoredFile, Tracker, fingerprint, open_tracker
+from sightline.tracking import Artifact, Run, RunStopped, StoredFile, Tracker, fingerprint, open_tracker
 from sightline.versions import versions
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def train(
     split: Artifact | str | None = None,
     force: bool = False,
     resume: bool = False,
+    watch: Watch | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Artifact:
     """Train the network on the train subset, choosing the best epoch by mIoU on the valid subset.
 
@@ -46,6 +48,10 @@ def train(
         force: do it even when it is up to date.
         resume: go on from the last finished epoch of a training of the same inputs and settings that was broken off;
             what comes of it is what the undisturbed training would have given.
+        watch: called after every epoch with its numbers (`epoch`, `train_loss`, `valid_loss`, `lr`, `miou`,
+            `{class}_iou`), those before an interruption again. What it raises ends the training; `RunStopped` on
+            purpose, so that the run is no failure. Of several processes the first one's is called.
+        told: what the run keeps with its settings and does not depend on, such as the sweep that it is part of.
 
     Returns:
         The artifact `NAME_model` (model): `weights.safetensors` of the best epoch, `config.json`, `classes.json`,
@@ -58,12 +64,16 @@ def train(
     """
     with together(config.train):
         if world().first:
-            return from_first(_decide(config, tracker or open_tracker(config), split, force, resume))
-        told: Any = None
-        while isinstance(told := from_first(told), Job):
-            _train_along(told)
-        model: Artifact = told
+            tracker = tracker or open_tracker(config)
+            return from_first(_decide(config, tracker, split, force, resume, watch, told))
+        word: Any = None
+        while isinstance(word := from_first(word), Job):
+            _train_along(word)
+        model: Artifact = word
         return model
+
+
+Watch = Callable[[Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -77,15 +87,27 @@ class Job:
     cache: Path | None
 
 
-def _decide(config: Config, tracker: Tracker, split: Artifact | str | None, force: bool, resume: bool) -> Artifact:
+def _decide(
+    config: Config,
+    tracker: Tracker,
+    split: Artifact | str | None,
+    force: bool,
+    resume: bool,
+    watch: Watch | None,
+    told: Mapping[str, Any] | None,
+) -> Artifact:
     """`train`, in the first process or the only one."""
     name = dataset_name(config, tracker)
     source = resolve(tracker, split, f"{name}_split")
-    settings = {"train": deciding(config.train), "seed": config.seed, "weights": _digest(config.train.weights)}
+    settings = deciding_all(config)
     folder = tracker.store / "checkpoints" / fingerprint("training", [source], settings)[:16]
     job = Job(source, config.train, config.seed, folder, tracker.store / "cache" if config.train.cache else None)
-    work = partial(_train, name=name, job=job, resume=resume)
-    model = tracked(tracker, "training", [source], settings, work, force=force, resume=resume)
+    work = partial(_train, name=name, job=job, resume=resume, watch=watch)
+    try:
+        model = tracked(tracker, "training", [source], settings, work, told=told, force=force, resume=resume)
+    except RunStopped:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     return model
 
@@ -129,6 +151,11 @@ def deciding(settings: Train) -> dict[str, Any]:
     return {name: value for name, value in to_dict(settings).items() if name not in ("cache", "cache_gb")}
 
 
+def deciding_all(config: Config) -> dict[str, Any]:
+    """All that decides what comes of a training, but for the split: its settings, the seed, the first weights."""
+    return {"train": deciding(config.train), "seed": config.seed, "weights": _digest(config.train.weights)}
+
+
 def _digest(weights: str) -> str:
     """sha256 of the file of first weights: the same path may hold others tomorrow; empty where none is given."""
     from sightline.tracking.blobs import hash_file
@@ -140,7 +167,7 @@ def _digest(weights: str) -> str:
     return hash_file(Path(weights))[0]
 
 
-def _train(run: Run, name: str, job: Job, resume: bool) -> Artifact:
+def _train(run: Run, name: str, job: Job, resume: bool, watch: Watch | None) -> Artifact:
     from sightline.learning.checkpoint import BEST
     from sightline.learning.learner import fit
 
@@ -151,7 +178,7 @@ def _train(run: Run, name: str, job: Job, resume: bool) -> Artifact:
     classes = ClassMap.from_dict(source.json("classes.json"))
     prepared = _prepare(source, classes, settings, job.seed, job.cache)
     say(_plan(settings, prepared.told))
-    log = partial(_log, run, settings.epochs)
+    log = partial(_log, run, settings.epochs, watch)
     history = fit(prepared.learner, prepared.metric, settings, job.seed, job.folder, log)
     run.summary = {"best_epoch": history.best_epoch, "best_miou": history.best}
     config = {
@@ -236,7 +263,7 @@ def _processes(told: Mapping[str, Any]) -> str:
     return f" in {told['processes']} processes" if told["processes"] > 1 else ""
 
 
-def _log(run: Run, epochs: int, row: dict[str, float], images_per_second: float | None) -> None:
+def _log(run: Run, epochs: int, watch: Watch | None, row: dict[str, float], images_per_second: float | None) -> None:
     """Keep an epoch's numbers, unless a run that was broken off kept them already, and tell them in a line."""
     epoch = int(row["epoch"])
     if epoch > run.last_step:
@@ -251,6 +278,10 @@ def _log(run: Run, epochs: int, row: dict[str, float], images_per_second: float 
         f"epoch {epoch}/{epochs}  loss {row['train_loss']:.3f} train {row['valid_loss']:.3f} valid  "
         f"lr {row['lr']:.1e}  mIoU {_number(row['miou'])}  {per_class}  {speed_text}"
     )
+    if not run.summary or row["miou"] > run.summary["best_miou"]:  # as KeepBest chooses
+        run.summary = {"best_epoch": epoch, "best_miou": row["miou"]}
+    if watch:
+        watch(row)
 
 
 def _number(value: float) -> str:
