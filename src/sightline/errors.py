@@ -6,7 +6,8 @@ SightlineError                  exit code 1
 ├── SourceError                 4   a named dataset that cannot be fetched
 ├── SplitError                  5   a split that cannot be made
 ├── TrainingError               6   weights that cannot be had, a training that cannot start
-└── StoreError                  7   the tracker and its artifacts: missing, damaged, full disk
+├── StoreError                  7   the tracker and its artifacts: missing, damaged, full disk
+└── MirrorError                 8   W&B: no key, no answer, no such run to mirror
 """
 
 
@@ -50,3 +51,9 @@ class StoreError(SightlineError):
     """The tracker's store: an artifact that is missing or damaged, a disk that is full."""
 
     exit_code = 7
+
+
+class MirrorError(SightlineError):
+    """The mirror in W&B: there is no key, W&B does not answer or refuses."""
+
+    exit_code = 8

@@ -34,6 +34,12 @@ class MemoryBackend:
     def last_step(self, run_id: str, run_name: str) -> int:
         return max((step for step, _ in self.metrics.get(run_id, [])), default=0)
 
+    def rows(self, run_id: str, run_name: str) -> list[tuple[int, dict[str, Any]]]:
+        rows: dict[int, dict[str, Any]] = {}
+        for step, row in self.metrics.get(run_id, []):
+            rows.setdefault(step, {}).update(row)
+        return sorted(rows.items(), key=lambda row: row[0])
+
     def commit(
         self,
         run_id: str,

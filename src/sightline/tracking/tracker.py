@@ -18,12 +18,16 @@ from sightline.tracking.best import BEST, with_best
 from sightline.tracking.blobs import BlobStore
 from sightline.tracking.disk import full_disk, is_full_disk
 from sightline.tracking.lineage import Link, connected
+from sightline.tracking.mirror import Mirror, NoMirror
 from sightline.tracking.plain import plain, scalar
 from sightline.tracking.records import DISK_FULL, INTERRUPTED, RunBook, RunRecord
 
 
-class RunStopped(Exception):  # noqa: N818 - it is no error
-    """Raised in a run's block to end it early on purpose: its status becomes `stopped`, and nothing comes of it."""
+class RunStopped(BaseException):
+    """Raised in a run's block to end it early on purpose: its status becomes `stopped`, and nothing comes of it.
+
+    Like `KeyboardInterrupt` it is no `Exception`: no library on its way takes it for a failure.
+    """
 
 
 LISTED = 20
@@ -56,6 +60,9 @@ class Backend(Protocol):
 
     def last_step(self, run_id: str, run_name: str) -> int:
         """The highest step that was kept for the run; 0 before the first."""
+
+    def rows(self, run_id: str, run_name: str) -> list[tuple[int, dict[str, Any]]]:
+        """The metrics that were kept for the run, one row a step, in their order."""
 
     def commit(
         self,
@@ -91,12 +98,14 @@ class Tracker:
         store: the folder (`.sightline/`).
         project: the project's name in the backend.
         backend: who keeps metrics, versions and lineage.
+        mirror: who else is told of every run.
     """
 
-    def __init__(self, store: Path, project: str, backend: Backend) -> None:
+    def __init__(self, store: Path, project: str, backend: Backend, mirror: Mirror | None = None) -> None:
         self.store = store
         self.project = project
         self.backend = backend
+        self.mirror = mirror or NoMirror()
         self.blobs = BlobStore(store / backend.blob_folder, store / "checked.json")
         self._book = RunBook(store, backend.blob_folder)
 
@@ -185,6 +194,7 @@ class Tracker:
         stopped: RunStopped | None = None
         try:
             self.backend.start(run.id, run.name, job_type, run.record.config)
+            self._mirror_start(run)
             try:
                 yield run
             except RunStopped as early:
@@ -196,8 +206,15 @@ class Tracker:
             raise
         finally:
             self.blobs.remember()
+            self.mirror.ended(run.record)
         if stopped:
             raise stopped
+
+    def _mirror_start(self, run: Run) -> None:
+        """Tell the mirror of the run; of one that goes on, what it logged before too."""
+        self.mirror.started(run.record)
+        for step, metrics in self.backend.rows(run.id, run.name):
+            self.mirror.logged(run.record, step, metrics)
 
     def _fail(self, run: Run, error: BaseException) -> None:
         full = is_full_disk(error)
@@ -239,6 +256,11 @@ class Tracker:
         if self.get(artifact.spec).digest != artifact.digest:
             raise StoreError(f"The artifact {artifact.spec} comes from another store than {self.store}.")
 
+    def labelled(self, artifact: Artifact) -> Artifact:
+        """The artifact with all of its aliases: that it is the best model, too."""
+        best = self._best(artifact.name) if artifact.type == "model" else None
+        return best if best and best.version == artifact.version else artifact
+
     def _best(self, name: str) -> Artifact | None:
         return next((one for one in self.artifacts() if one.name == name and BEST in one.aliases), None)
 
@@ -277,13 +299,16 @@ class Run:
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Keep numbers of one step. The same names at the same step are kept once: a run that goes on may repeat it."""
-        self.tracker.backend.log(self.id, self.name, [(step, {name: scalar(value) for name, value in metrics.items()})])
+        row = {name: scalar(value) for name, value in metrics.items()}
+        self._keep(row, step)
+        self.tracker.mirror.logged(self.record, step, row)
 
     def use(self, artifact: Artifact) -> Artifact:
         """Note that this run reads the artifact; StoreError where it is none of this tracker's."""
         self.tracker._check_own(artifact)
         self.tracker.backend.link_input(self.id, self.name, artifact.name, artifact.version)
         self._note(artifact, inputs=_with(self.record.inputs, artifact.spec))
+        self.tracker.mirror.used(self.record, artifact)
         return artifact
 
     def store(self, path: Path) -> StoredFile:
@@ -321,7 +346,11 @@ class Run:
         version = self.tracker.backend.commit(self.id, self.name, name, kind, stored, plain(metadata or {}))
         artifact = self.tracker._artifact(version)
         self._note(artifact, outputs=_with(self.record.outputs, artifact.spec))
+        self.tracker.mirror.saved(self.record, self.tracker.labelled(artifact))
         return artifact
+
+    def _keep(self, row: Mapping[str, Any], step: int) -> None:
+        self.tracker.backend.log(self.id, self.name, [(step, row)])
 
     def _note(self, artifact: Artifact, **sides: Any) -> None:
         """Write the inputs or the outputs into the record, and the digest of the new one."""
@@ -332,7 +361,7 @@ class Run:
         summary = plain(self.summary)
         numbers = {key: value for key, value in summary.items() if isinstance(value, int | float)}
         if numbers:
-            self.log(numbers, self.last_step)
+            self._keep(numbers, self.last_step)
         self.record = self.tracker._book.update(dataclasses.replace(self.record, summary=summary))
 
 

@@ -79,6 +79,15 @@ class TrackioBackend:
         with self._storage() as storage:
             return storage.get_max_step_for_run(self.project, run_name, run_id=run_id) or 0
 
+    def rows(self, run_id: str, run_name: str) -> list[tuple[int, dict[str, Any]]]:
+        with self._storage() as storage:
+            logs = storage.get_logs(self.project, run_name, run_id=run_id)
+        rows: dict[int, dict[str, Any]] = {}
+        for log in logs:
+            kept = {name: value for name, value in log.items() if name not in ("step", "timestamp", "started")}
+            rows.setdefault(log["step"], {}).update(kept)
+        return [(step, row) for step, row in sorted(rows.items()) if row]
+
     def commit(
         self,
         run_id: str,

@@ -1,0 +1,144 @@
+"""The mirror in W&B: every run, its metrics, artifacts, tables and summary, through the SDK."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sightline.config import Wandb
+from sightline.console import say
+from sightline.tracking.artifact import Artifact
+from sightline.tracking.records import RunRecord
+from sightline.tracking.tracker import Backend
+from sightline.tracking.wandb_run import Identity, open_run, staged
+from sightline.tracking.wandb_state import NEVER, read_state, write_state
+from sightline.tracking.wandb_tables import Upload, digest_alias, predictions, upload
+
+
+class WandbMirror:
+    """See `Mirror` for what each method does. What goes wrong is raised.
+
+    Args:
+        store: the store's folder; the SDK's files and the states lie in `wandb/` below it.
+        project: the tracker's project.
+        backend: asked which run made an artifact.
+        settings: of the section `wandb`.
+    """
+
+    def __init__(self, store: Path, project: str, backend: Backend, settings: Wandb) -> None:
+        self._store = store
+        self._project = project
+        self._backend = backend
+        self._settings = settings
+        self._run: Any = None
+        self._inputs: dict[str, Artifact] = {}
+        self._evaluation: Artifact | None = None
+        self._uploads: list[Any] = []
+        self._floor = NEVER
+
+    def started(self, record: RunRecord) -> None:
+        self._inputs, self._evaluation = {}, None
+        self._open(Identity(record.id, record.name, record.job_type), record.config)
+
+    def used(self, record: RunRecord, artifact: Artifact) -> None:
+        self._inputs[artifact.type] = artifact
+        if self._run.offline:
+            return  # the SDK cannot name an input without W&B
+        try:
+            self._run.use_artifact(f"{artifact.name}:{digest_alias(artifact)}")
+        except ValueError:  # W&B has it not: bring it along, so that the lineage is whole
+            self._run.use_artifact(self._upload(artifact).made, aliases=_aliases(artifact))
+
+    def logged(self, record: RunRecord, step: int, metrics: Mapping[str, Any]) -> None:
+        if step <= self._floor:
+            return
+        numbers = {_name(key): value for key, value in metrics.items() if key not in record.summary}
+        self._run.log(numbers, step=step, commit=True)
+        self._note(step=step)
+
+    def saved(self, record: RunRecord, artifact: Artifact) -> None:
+        if artifact.type == "evaluation":
+            self._evaluation = artifact
+        made = self._upload(artifact)
+        self._log(made.made, _aliases(artifact))
+        for name, table in made.tables.items():
+            self._show(name, table)
+
+    def ended(self, record: RunRecord) -> None:
+        error = {"error": record.error} if record.error else {}
+        self._run.summary.update({_name(key): value for key, value in record.summary.items()} | error)
+        self._close(0 if record.status in ("finished", "stopped") else 1)
+        if self._evaluation and record.status == "finished" and record.summary.get("subset") == "valid":
+            self._tell_training(record, self._evaluation)
+
+    def dropped(self) -> None:
+        run, self._run = self._run, None
+        if run:
+            run.finish(exit_code=1)
+
+    def _open(self, run: Identity, config: Mapping[str, Any]) -> None:
+        self._run = open_run(self._store, self._project, self._settings, run, config)
+        self._uploads = []
+        state = read_state(self._store, run.id)
+        before = state.step if self._run.offline else self._run.step - 1
+        self._floor = before if state.offline == self._run.offline else self._run.step - 1
+        self._note(done=False, offline=self._run.offline, where=self._where(), step=self._floor)
+
+    def _close(self, exit_code: int) -> None:
+        """Wait until W&B has everything, or the time for it is over, and end the run there."""
+        until = time.monotonic() + self._settings.timeout
+        for made in self._uploads:
+            made.wait(timeout=max(1, int(until - time.monotonic())))
+        self._run.finish(exit_code=exit_code)
+        self._note(done=True)
+        say(f"W&B: {self._where()}" + (" (offline: `wandb sync` uploads it)" if self._run.offline else ""))
+        self._run = None
+
+    def _tell_training(self, record: RunRecord, evaluation: Artifact) -> None:
+        """What the evaluation on valid found, in the run that trained the model too."""
+        model, split = self._inputs["model"], self._inputs["split_data"]
+        made = [link for link in self._backend.links() if (link.artifact, link.direction) == (model.spec, "output")]
+        if not made or not read_state(self._store, made[-1].run_id).done:
+            return
+        self._open(Identity(made[-1].run_id, made[-1].run_name, made[-1].job_type), {})
+        with staged(self._store):
+            holder, table = predictions(made[-1].run_id, evaluation, split, self._settings.references)
+        self._log(holder, None)
+        self._show("pred_table", table)
+        final = {_name(key): value for key, value in record.summary.items() if key.startswith("final_")}
+        self._run.summary.update(final)
+        self._close(0)
+
+    def _upload(self, artifact: Artifact) -> Upload:
+        with staged(self._store):
+            return upload(artifact, self._inputs, self._settings.references)
+
+    def _log(self, made: Any, aliases: list[str] | None) -> None:
+        self._run.log_artifact(made, aliases=aliases)
+        if not self._run.offline:
+            self._uploads.append(made)
+
+    def _show(self, name: str, table: Any) -> None:
+        """Log a table that an artifact holds, as `run.log(table)` does, which imports pandas first (35 MB)."""
+        step = max(self._run.step, self._floor + 1)
+        if hasattr(table, "columns"):  # a joined table has no file of its own
+            table.bind_to_run(self._run, name, step)
+        self._run.log({name: table.to_json(self._run)}, step=step)
+
+    def _where(self) -> str:
+        return str(self._run.settings.sync_dir) if self._run.offline else str(self._run.url)
+
+    def _note(self, **facts: Any) -> None:
+        write_state(self._store, replace(read_state(self._store, self._run.id), **facts))
+
+
+def _name(name: str) -> str:
+    """A metric's name as the course writes it: `traffic_light_iou`."""
+    return name.replace(" ", "_")
+
+
+def _aliases(artifact: Artifact) -> list[str]:
+    return [*artifact.aliases, digest_alias(artifact)]

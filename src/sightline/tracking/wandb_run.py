@@ -1,0 +1,94 @@
+"""Runs of the W&B SDK: opened quietly, within a time limit, without ever asking for a key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wandb
+from wandb.sdk import wandb_setup
+from wandb.sdk.lib import wbauth
+
+from sightline.config import Wandb
+from sightline.errors import MirrorError
+
+INIT_SECONDS = 30.0
+"""How long W&B may take to answer when a run begins."""
+LIMITS: dict[str, Any] = {
+    f"x_{part}_{limit}": value
+    for part in ("graphql", "file_transfer")
+    for limit, value in (("retry_max", 4), ("retry_wait_max_seconds", 4.0))
+}
+"""How often, and after how long a pause, a request that failed is tried again. For metrics it is left to the SDK, which
+goes on for as long as the run does."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a run in W&B the same as the one here."""
+
+    id: str
+    name: str
+    job_type: str
+
+
+def open_run(store: Path, project: str, settings: Wandb, run: Identity, config: Mapping[str, Any]) -> Any:
+    """The SDK's run of this id, made or gone on with. Its files go to `{store}/wandb`; the console stays ours.
+
+    Raises:
+        MirrorError: there is no key.
+        wandb.Error: W&B does not answer, or refuses.
+    """
+    mode: Any = settings.mode or wandb_setup.singleton().settings.mode
+    if mode == "disabled":
+        raise MirrorError("It is switched off (mode disabled).")
+    if mode not in ("offline", "dryrun"):
+        _check_key()
+    return wandb.init(
+        id=run.id,
+        name=run.name,
+        job_type=run.job_type,
+        config=dict(config),
+        project=settings.project or project,
+        entity=settings.entity or None,
+        group=settings.group or None,
+        tags=list(settings.tags) or None,
+        mode=mode,
+        dir=store,
+        resume="allow",
+        reinit="create_new",
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            init_timeout=INIT_SECONDS,
+            finish_timeout=settings.timeout,
+            finish_timeout_raises=True,
+            **LIMITS,
+        ),
+    )
+
+
+@contextmanager
+def staged(store: Path) -> Iterator[None]:
+    """What the SDK copies for artifacts goes to `{store}/wandb` too, unless WANDB_DATA_DIR says where."""
+    given = os.environ.get("WANDB_DATA_DIR")
+    os.environ["WANDB_DATA_DIR"] = given or str(store / "wandb")
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ["WANDB_DATA_DIR"]
+
+
+def _check_key() -> None:
+    """MirrorError where the SDK would ask for a key."""
+    url = wandb_setup.singleton().settings.base_url
+    if wbauth.authenticate_session(host=url, source="sightline", prompt=False, update_session=False) is None:
+        raise MirrorError(
+            f"There is no key for W&B at {url}. `wandb login` keeps one, WANDB_API_KEY gives one, "
+            "and --wandb-mode offline needs none."
+        )
