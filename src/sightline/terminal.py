@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sightline.comparison import Metric
     from sightline.marks import Flag
     from sightline.stages.train import FoundRate
+    from sightline.sweeps.artifact import Outcome
     from sightline.tracking import Artifact, RunRecord
 
 MISSING = "–"
@@ -188,6 +189,27 @@ def render_flags(flags: Sequence[Flag]) -> RichTable:
     for one in flags:
         grid.add_row(*map(_text, (one.file_name, one.flag, one.note, one.when[:16].replace("T", " "))))
     return grid
+
+
+def render_sweep(outcome: Outcome) -> RichTable:
+    """The trials of a sweep, the best one marked; columns are its number, how it ended, its value and its settings."""
+    metric, names = outcome.metric, [(one["name"], one["column"]) for one in outcome.about["parameters"]]
+    grid = _grid(f"{outcome.spec}: {outcome.about['method']}, {metric} ({outcome.about['metric']['goal']})")
+    for title in ("Trial", "Ended", metric, "Epoch", "Took", *(name for name, _ in names)):
+        _add_column(grid, title, whole=title in ("Trial", "Ended"), number=title not in ("Ended",))
+    for row in outcome.rows:
+        best = row["number"] == outcome.best
+        told = f"{row['best_epoch']} of {row['epochs']}" if row["best_epoch"] else MISSING
+        took = str(timedelta(seconds=round(row["seconds"])))
+        cells = [f"{'* ' if best else ''}{row['number']}", row["state"], _number(row["value"]), told, took]
+        cells += [_short(row[column]) for _, column in names]
+        grid.add_row(*map(_text, cells), style="bold" if best else "")
+    grid.caption = _text("* the best; the epoch is the one whose weights were kept")
+    return grid
+
+
+def _short(value: Any) -> str:
+    return MISSING if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def render_runs(runs: Sequence[RunRecord]) -> RichTable:

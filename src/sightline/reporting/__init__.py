@@ -5,6 +5,7 @@ results.py     scores against targets and baseline, confusions
 data.py        what the data holds
 division.py    the split and its leak check
 training.py    how the model was trained
+sweep.py       the sweep that the model was chosen from; sweep_figures.py its charts
 examples.py    which images are shown
 verdict.py     the result in plain words, and what to be careful about
 facts.py       all of that together, and how to make it again

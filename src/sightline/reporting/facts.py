@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sightline.classes import ClassMap
 from sightline.config import Config, Context, Problem
@@ -10,10 +10,13 @@ from sightline.reporting.data import DataFacts, data_facts
 from sightline.reporting.division import SplitFacts, split_facts
 from sightline.reporting.examples import Examples, Sample, choose_examples, choose_samples
 from sightline.reporting.material import Material
-from sightline.reporting.recipe import Recipe, recipe
+from sightline.reporting.recipe import Recipe, recipe, source_of
 from sightline.reporting.results import Results, results
+from sightline.reporting.sweep import SweepFacts, sweep_facts
 from sightline.reporting.training import TrainingFacts, training_facts
 from sightline.reporting.verdict import Caution, cautions, looks_text, verdict
+from sightline.sweeps.artifact import read_outcome
+from sightline.tracking import Artifact
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +40,10 @@ class Facts:
     examples: Examples
     recipe: Recipe
     selection: str = ""
+    sweep: SweepFacts | None = None
 
 
-def gather(material: Material, config: Config, name: str, looks: int) -> Facts:
+def gather(material: Material, config: Config, name: str, looks: int, sweep: Artifact | None = None) -> Facts:
     """Work out what the page says.
 
     Args:
@@ -48,7 +52,10 @@ def gather(material: Material, config: Config, name: str, looks: int) -> Facts:
             the artifacts do not tell.
         name: the dataset's name.
         looks: how often the test subset was looked at.
+        sweep: the sweep that the model was a trial of.
     """
+    searched = sweep_facts(read_outcome(sweep), material.model.spec) if sweep else None
+    made = recipe(config, *material.artifacts)
     data, split = data_facts(material), split_facts(material)
     measured = results(material, config.problem)
     return Facts(
@@ -56,7 +63,7 @@ def gather(material: Material, config: Config, name: str, looks: int) -> Facts:
         name=name,
         classes=material.classes,
         verdict=verdict(measured),
-        cautions=cautions(material, data, split, measured, looks),
+        cautions=cautions(material, data, split, measured, looks, searched),
         context=config.context,
         problem=config.problem,
         data=data,
@@ -67,6 +74,7 @@ def gather(material: Material, config: Config, name: str, looks: int) -> Facts:
         looks=looks,
         looks_text=looks_text(looks),
         examples=choose_examples(material, config.report.examples),
-        recipe=recipe(config, *material.artifacts),
+        recipe=replace(made, sources=(*made.sources, source_of(sweep))) if sweep else made,
         selection=material.selection,
+        sweep=searched,
     )

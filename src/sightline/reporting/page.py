@@ -13,6 +13,7 @@ from sightline.reporting.facts import Facts
 from sightline.reporting.material import Material
 from sightline.reporting.pictures import example_pictures, sample_pictures
 from sightline.reporting.plotting import Figure
+from sightline.reporting.sweep_figures import sweep_figures
 from sightline.reporting.wording import MISSING, count, interval, listed, percent, plural, score, short
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _figures(facts: Facts) -> dict[str, Any]:
         "iou_curves": figures.iou_curves(facts.training),
         "iou_bars": figures.iou_bars(facts.results),
         "confusion": figures.confusion(facts.results),
+        "sweep": sweep_figures(facts.sweep) if facts.sweep else {},
     }
 
 

@@ -80,8 +80,13 @@ def recipe(config: Config, *artifacts: Artifact) -> Recipe:
         settings=as_yaml(settings),
         places=places(settings, artifacts[1].spec, artifacts[2].json("config.json").get("weights_sha256", "")),
         software=software(told | {"report": own}),
-        sources=tuple(Source(one.spec, one.type, one.digest, len(one.files)) for one in artifacts),
+        sources=tuple(map(source_of, artifacts)),
     )
+
+
+def source_of(artifact: Artifact) -> Source:
+    """An artifact as the report names it."""
+    return Source(artifact.spec, artifact.type, artifact.digest, len(artifact.files))
 
 
 def settings_of(

@@ -9,6 +9,7 @@ from sightline.reporting.data import DataFacts
 from sightline.reporting.division import SplitFacts
 from sightline.reporting.material import Material
 from sightline.reporting.results import MET, MISSED, UNMEASURED, Results, Score
+from sightline.reporting.sweep import SweepFacts
 from sightline.reporting.wording import SUBSETS, interval, listed, plural, score
 
 FEW_GROUPS = 10
@@ -52,7 +53,12 @@ def looks_text(looks: int) -> str:
 
 
 def cautions(
-    material: Material, data: DataFacts, split: SplitFacts, results: Results, looks: int
+    material: Material,
+    data: DataFacts,
+    split: SplitFacts,
+    results: Results,
+    looks: int,
+    sweep: SweepFacts | None = None,
 ) -> tuple[Caution, ...]:
     """All that weakens the figures, what may make them wrong first."""
     found = [
@@ -61,6 +67,7 @@ def cautions(
         *_of_size(data, results),
         *_of_classes(data, results),
         *_of_looks(results, looks),
+        *_of_sweep(results, sweep),
     ]
     return tuple(sorted(found, key=lambda one: not one.severe))
 
@@ -206,3 +213,8 @@ def _of_classes(data: DataFacts, results: Results) -> Iterator[Caution]:
 def _of_looks(results: Results, looks: int) -> Iterator[Caution]:
     if looks > 1:
         yield Caution(looks_text(looks), "results")
+
+
+def _of_sweep(results: Results, sweep: SweepFacts | None) -> Iterator[Caution]:
+    if sweep and results.subset == "valid":
+        yield Caution(sweep.optimism, "sweep")

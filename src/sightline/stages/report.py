@@ -50,8 +50,9 @@ def report(
     settings = {**settings_of(config, *inputs), "seeds": seeds_of(config, *inputs), "test_looks": looks}
     settings["versions"] = versions_of(*inputs)
     settings |= {key: value for key, value in inputs[-1].metadata.items() if key == "alias"}
-    work = partial(_write, inputs=inputs, config=config, name=name, looks=looks)
-    artifact = tracked(tracker, "report", inputs, settings, work, force=force)
+    sweep = sweep_of(tracker, inputs[2])
+    work = partial(_write, inputs=inputs, sweep=sweep, config=config, name=name, looks=looks)
+    artifact = tracked(tracker, "report", [*inputs, *([sweep] if sweep else [])], settings, work, force=force)
     say(f"report: open {publish(artifact, tracker.store)}")
     return artifact
 
@@ -67,6 +68,14 @@ def lineage(tracker: Tracker, evaluation: Artifact) -> tuple[Artifact, Artifact,
         raise ConfigError(f"{evaluation.spec} is of type {evaluation.type}. A report needs an evaluation: NAME_eval.")
     model, split = (tracker.get(_source(evaluation, key)) for key in ("model", "split"))
     return tracker.get(_source(split, "raw")), split, model, evaluation
+
+
+def sweep_of(tracker: Tracker, model: Artifact) -> Artifact | None:
+    """The newest sweep that the model was a trial of: what a run read that model for; None where there is none."""
+    links = [link for link in tracker.backend.links() if link.job_type == "sweep"]
+    readers = {link.run_id for link in links if link.direction == "input" and link.artifact == model.spec}
+    made = [link.artifact for link in links if link.direction == "output" and link.run_id in readers]
+    return tracker.get(made[-1]) if made else None
 
 
 def looks_at_test(runs: list[RunRecord], name: str) -> int:
@@ -90,19 +99,25 @@ def publish(artifact: Artifact, store: Path) -> Path:
 
 
 def _write(
-    run: Run, inputs: tuple[Artifact, Artifact, Artifact, Artifact], config: Config, name: str, looks: int
+    run: Run,
+    inputs: tuple[Artifact, Artifact, Artifact, Artifact],
+    sweep: Artifact | None,
+    config: Config,
+    name: str,
+    looks: int,
 ) -> Artifact:
     from sightline.reporting.facts import gather
     from sightline.reporting.material import open_material
     from sightline.reporting.page import render
 
     material = open_material(*inputs)
-    facts = gather(material, config, name, looks)
+    facts = gather(material, config, name, looks, sweep)
     path = run.scratch / REPORT
     path.write_bytes(render(facts, material))
     run.summary = _summary(facts.results)
     keys = ("raw", "split", "model", "evaluation")
     metadata = {key: artifact.spec for key, artifact in zip(keys, inputs, strict=True)}
+    metadata |= {"sweep": sweep.spec} if sweep else {}
     suffix = "_report" if material.subset == "valid" else "_report_test"
     return run.save(name + suffix, "report", {REPORT: path}, metadata)
 

@@ -6,7 +6,7 @@ plan.py     the sweep file: what is searched, by which method, for which number
 study.py    the study that is kept in the store: who takes up which trial, what came of it
 trials.py   one trial: an ordinary training with changed settings, stopped early where it does badly
 workers.py  several processes on one study
-outcome.py  the artifact that is left of a sweep
+outcome.py  the artifact that is left of a sweep; artifact.py reads it
 sweep.py    all of it, from the images to the report
 commands.py the command `sweep`
 """

@@ -38,7 +38,7 @@ def sweep(
     run_cap: 6
     """
     from sightline.console import print_parts
-    from sightline.sweeps.outcome import read_outcome
+    from sightline.sweeps.artifact import read_outcome
     from sightline.sweeps.sweep import sweep as search
     from sightline.terminal import render_sweep
 

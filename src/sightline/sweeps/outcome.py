@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from sightline.stages.stage import tracked, write_text
+from sightline.sweeps.artifact import ABOUT, FILE, TRIALS
 from sightline.sweeps.draws import Range, label_of
 from sightline.sweeps.plan import Parameter, Plan, describe
 from sightline.sweeps.study import Study, Trial
@@ -18,7 +18,6 @@ from sightline.table import Table
 from sightline.tracking import Artifact, Run, Tracker
 from sightline.versions import versions
 
-TRIALS, ABOUT, FILE = "trials.parquet", "sweep.json", "sweep.yaml"
 FIELDS = (
     ("number", pa.int64()),
     ("state", pa.string()),
@@ -51,36 +50,6 @@ def save_outcome(study: Study, best: Trial, tracker: Tracker, split: Artifact, n
     settings = {"sweep": study.name, "trials": [[one.number, one.state, one.value] for one in trials]}
     work = partial(_save, study=study, trials=trials, best=best, name=name)
     return tracked(tracker, "sweep", [split, *models.values()], settings, work)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A sweep's artifact, opened.
-
-    Args:
-        spec: the artifact, as `name:vN`.
-        about: `sweep.json`: method, metric, parameters, importances, the number of the best trial.
-        rows: `trials.parquet`, one a trial.
-    """
-
-    spec: str
-    about: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
-
-    @property
-    def metric(self) -> str:
-        """What the trials are compared by."""
-        return str(self.about["metric"]["name"])
-
-    @property
-    def best(self) -> int:
-        """Number of the best trial."""
-        return int(self.about["best"])
-
-
-def read_outcome(sweep: Artifact) -> Outcome:
-    """Read the artifact of a sweep; StoreError where a file is missing or damaged."""
-    return Outcome(sweep.spec, sweep.json(ABOUT), sweep.table(TRIALS).rows())
 
 
 def trials_table(trials: Sequence[Trial], plan: Plan) -> Table:

@@ -13,7 +13,7 @@ from sightline.config import Config
 from sightline.console import say
 from sightline.errors import ConfigError, TrainingError
 from sightline.stages.train import train
-from sightline.sweeps.draws import label_of
+from sightline.sweeps.artifact import shown
 from sightline.sweeps.study import Claim, Study, Trial
 from sightline.tracking import Artifact, RunStopped, Tracker
 
@@ -57,11 +57,6 @@ def run_trials(config: Config, study: Study, tracker: Tracker, split: Artifact) 
 def settings_text(settings: Mapping[str, Any]) -> str:
     """`lr=0.0012 batch_size=8 encoder=resnet18`."""
     return " ".join(f"{name}={shown(value)}" for name, value in settings.items())
-
-
-def shown(value: Any) -> str:
-    """A setting's value in as few digits as tell it from others."""
-    return f"{value:.3g}" if isinstance(value, float) else str(label_of(value))
 
 
 def _run(config: Config, claim: Claim, tracker: Tracker, split: Artifact) -> str:

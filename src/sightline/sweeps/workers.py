@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from sightline.config import Config, parse_config, to_dict
 from sightline.console import console, say
@@ -43,18 +43,17 @@ def run_workers(config: Config, file: Path, trials: int, split: str, count: int)
     job = {"config": to_dict(config), "file": str(file.resolve()), "trials": trials, "split": split, "threads": threads}
     job |= {"quiet": console().quiet}
     say(f"sweep: {count} processes with {threads} thread{'' if threads == 1 else 's'} each")
-    started = [_start(job, number, threads) for number in range(count)]
-    voices = [threading.Thread(target=_tell, args=(one, number), daemon=True) for number, one in enumerate(started, 1)]
-    for voice in voices:
-        voice.start()
-    try:
-        codes = [process.wait() for process in started]
-    except BaseException:
-        _end(started)
-        raise
-    finally:
-        for voice in voices:
-            voice.join()
+    with ExitStack() as stack:
+        started = [stack.enter_context(_start(job, number, threads)) for number in range(count)]
+        for number, process in enumerate(started, 1):
+            voice = threading.Thread(target=_tell, args=(process, number))
+            voice.start()
+            stack.callback(voice.join)
+        try:
+            codes = [process.wait() for process in started]
+        except BaseException:
+            _end(started)
+            raise
     _judge(codes)
 
 
@@ -64,6 +63,7 @@ def _start(job: Job, number: int, threads: int) -> subprocess.Popen[str]:
         [sys.executable, "-m", "sightline.sweeps.workers"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is told to them once, by `_end`
         text=True,
         encoding="utf-8",
         env=environment,
@@ -94,29 +94,32 @@ def _tell(process: subprocess.Popen[str], number: int) -> None:
 
 
 def _end(started: list[subprocess.Popen[str]]) -> None:
-    """Interrupt the processes, and wait for them to close their runs."""
+    """Interrupt the processes, which is what the end of their input does, and wait for them to close their runs."""
     for process in started:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        assert process.stdin
+        process.stdin.close()
     for process in started:
         process.wait()
 
 
 def _judge(codes: list[int]) -> None:
-    if 130 in codes or -signal.SIGINT in codes:
+    """Raise what a process failed with. One that was killed did no harm: the others took its trial up, or this one."""
+    for number, code in enumerate(codes, 1):
+        if code < 0:
+            say(f"[{number}] was killed by signal {-code}, for want of memory perhaps; the others go on")
+    if 130 in codes:
         raise KeyboardInterrupt
-    if any(codes):
-        worst = next(code for code in codes if code)
+    if failed := [code for code in codes if code > 0]:
         error = SightlineError(
-            f"{sum(code != 0 for code in codes)} of {len(codes)} processes of the sweep ended early (see above; "
-            "killed, for want of memory perhaps). The same command goes on."
+            f"{len(failed)} of {len(codes)} processes of the sweep failed, as told above. The same command goes on."
         )
-        error.exit_code = worst if worst > 0 else 1
+        error.exit_code = failed[0]
         raise error
 
 
 def main() -> None:
     """A worker: reads its job, works on trials, ends with the exit code of what it raised."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started all this deaf to it
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=_follow, daemon=True).start()
     console().quiet = job["quiet"]
@@ -124,20 +127,15 @@ def main() -> None:
         _work(job)
     except SightlineError as error:
         print(f"Error: {error}", file=sys.stderr)
-        _leave(error.exit_code)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        _leave(130)
+        sys.exit(130)
 
 
 def _follow() -> None:
-    """Interrupt this process when the one that started it is gone."""
-    sys.stdin.read()
+    """Interrupt this process when the one that started it closes the pipe, or is gone."""
+    os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGINT)
-
-
-def _leave(code: int) -> NoReturn:
-    sys.stderr.flush()
-    os._exit(code)  # not by way of the thread that still reads
 
 
 def _work(job: Job) -> None:
