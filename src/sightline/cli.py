@@ -36,6 +36,7 @@ from sightline.flags import QUIET, STORE, with_settings
 from sightline.learning.ranks import alone, leave_first_to_tell, speaks, world
 from sightline.prediction import commands
 from sightline.sweeps import commands as sweeps
+from sightline.sync import sync
 
 if TYPE_CHECKING:
     from sightline.tracking import Artifact, Tracker
@@ -235,6 +236,7 @@ app.command(epilog="Try: sightline export --onnx model.onnx")(commands.export)
 app.command(epilog="Try: sightline sweep sweep.yaml --trials 6")(sweeps.sweep)
 app.command(epilog="Try: sightline compare training-1 training-2")(choosing.compare)
 app.command(epilog="Try: sightline promote training-2 --alias staging")(choosing.promote)
+app.command(epilog="Try: sightline sync --all --wandb-project roads")(sync)
 
 
 @app.command(epilog="Try: sightline show data --where 'bicycle = 1 AND Brightness < 120' --sort 'person_share DESC'")

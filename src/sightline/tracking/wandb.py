@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sightline.console import say
 from sightline.tracking.artifact import Artifact
 from sightline.tracking.records import RunRecord
 from sightline.tracking.tracker import Backend
-from sightline.tracking.wandb_run import Identity, open_run, staged
+from sightline.tracking.wandb_run import Heard, Identity, heard, open_run, staged
 from sightline.tracking.wandb_state import NEVER, read_state, write_state
 from sightline.tracking.wandb_tables import Upload, digest_alias, predictions, upload
 
@@ -34,6 +35,8 @@ class WandbMirror:
         self._backend = backend
         self._settings = settings
         self._run: Any = None
+        self._quiet = ExitStack()
+        self._heard = Heard()
         self._inputs: dict[str, Artifact] = {}
         self._evaluation: Artifact | None = None
         self._uploads: list[Any] = []
@@ -41,7 +44,8 @@ class WandbMirror:
 
     def started(self, record: RunRecord) -> None:
         self._inputs, self._evaluation = {}, None
-        self._open(Identity(record.id, record.name, record.job_type), record.config)
+        group = self._settings.group or str(record.config.get("sweep", ""))
+        self._open(Identity(record.id, record.name, record.job_type, group), record.config)
 
     def used(self, record: RunRecord, artifact: Artifact) -> None:
         self._inputs[artifact.type] = artifact
@@ -53,11 +57,11 @@ class WandbMirror:
             self._run.use_artifact(self._upload(artifact).made, aliases=_aliases(artifact))
 
     def logged(self, record: RunRecord, step: int, metrics: Mapping[str, Any]) -> None:
-        if step <= self._floor:
-            return
         numbers = {_name(key): value for key, value in metrics.items() if key not in record.summary}
+        if step <= self._floor or not numbers:
+            return
         self._run.log(numbers, step=step, commit=True)
-        self._note(step=step)
+        self._note(record.id, step=step)
 
     def saved(self, record: RunRecord, artifact: Artifact) -> None:
         if artifact.type == "evaluation":
@@ -73,19 +77,22 @@ class WandbMirror:
         self._close(0 if record.status in ("finished", "stopped") else 1)
         if self._evaluation and record.status == "finished" and record.summary.get("subset") == "valid":
             self._tell_training(record, self._evaluation)
+        self._note(record.id, done=True)
 
     def dropped(self) -> None:
         run, self._run = self._run, None
-        if run:
-            run.finish(exit_code=1)
+        with self._quiet:
+            if run:
+                run.finish(exit_code=1)
 
     def _open(self, run: Identity, config: Mapping[str, Any]) -> None:
+        self._heard = self._quiet.enter_context(heard())
         self._run = open_run(self._store, self._project, self._settings, run, config)
         self._uploads = []
         state = read_state(self._store, run.id)
-        before = state.step if self._run.offline else self._run.step - 1
-        self._floor = before if state.offline == self._run.offline else self._run.step - 1
-        self._note(done=False, offline=self._run.offline, where=self._where(), step=self._floor)
+        before = self._run.starting_step - 1  # as W&B has it; an offline run knows of nothing before
+        self._floor = state.step if self._run.offline and state.offline else before
+        self._note(run.id, done=False, offline=self._run.offline, where=self._where(), step=self._floor)
 
     def _close(self, exit_code: int) -> None:
         """Wait until W&B has everything, or the time for it is over, and end the run there."""
@@ -93,7 +100,8 @@ class WandbMirror:
         for made in self._uploads:
             made.wait(timeout=max(1, int(until - time.monotonic())))
         self._run.finish(exit_code=exit_code)
-        self._note(done=True)
+        self._heard.check()
+        self._quiet.close()
         say(f"W&B: {self._where()}" + (" (offline: `wandb sync` uploads it)" if self._run.offline else ""))
         self._run = None
 
@@ -103,14 +111,16 @@ class WandbMirror:
         made = [link for link in self._backend.links() if (link.artifact, link.direction) == (model.spec, "output")]
         if not made or not read_state(self._store, made[-1].run_id).done:
             return
-        self._open(Identity(made[-1].run_id, made[-1].run_name, made[-1].job_type), {})
+        training = Identity(made[-1].run_id, made[-1].run_name, made[-1].job_type, self._settings.group)
+        self._open(training, {})
         with staged(self._store):
-            holder, table = predictions(made[-1].run_id, evaluation, split, self._settings.references)
+            holder, table = predictions(training.id, evaluation, split, self._settings.references)
         self._log(holder, None)
         self._show("pred_table", table)
         final = {_name(key): value for key, value in record.summary.items() if key.startswith("final_")}
         self._run.summary.update(final)
         self._close(0)
+        self._note(training.id, done=True)
 
     def _upload(self, artifact: Artifact) -> Upload:
         with staged(self._store):
@@ -131,8 +141,8 @@ class WandbMirror:
     def _where(self) -> str:
         return str(self._run.settings.sync_dir) if self._run.offline else str(self._run.url)
 
-    def _note(self, **facts: Any) -> None:
-        write_state(self._store, replace(read_state(self._store, self._run.id), **facts))
+    def _note(self, run_id: str, **facts: Any) -> None:
+        write_state(self._store, replace(read_state(self._store, run_id), **facts))
 
 
 def _name(name: str) -> str:

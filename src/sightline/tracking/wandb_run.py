@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import wandb
+from wandb.errors import term
 from wandb.sdk import wandb_setup
 from wandb.sdk.lib import wbauth
 
 from sightline.config import Wandb
 from sightline.errors import MirrorError
+from sightline.tracking.library import Setting, applied
 
 INIT_SECONDS = 30.0
 """How long W&B may take to answer when a run begins."""
@@ -34,6 +36,7 @@ class Identity:
     id: str
     name: str
     job_type: str
+    group: str
 
 
 def open_run(store: Path, project: str, settings: Wandb, run: Identity, config: Mapping[str, Any]) -> Any:
@@ -55,7 +58,7 @@ def open_run(store: Path, project: str, settings: Wandb, run: Identity, config: 
         config=dict(config),
         project=settings.project or project,
         entity=settings.entity or None,
-        group=settings.group or None,
+        group=run.group or None,
         tags=list(settings.tags) or None,
         mode=mode,
         dir=store,
@@ -70,6 +73,34 @@ def open_run(store: Path, project: str, settings: Wandb, run: Identity, config: 
             **LIMITS,
         ),
     )
+
+
+class Heard:
+    """What the SDK would have printed: warnings and errors, in the place of a logger."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def info(self, text: str) -> None: ...
+
+    def warning(self, text: str) -> None:
+        self.texts.append(text)
+
+    error = warning
+
+    def check(self) -> None:
+        """MirrorError where W&B refused metrics: the SDK says so, and ends the run as if nothing had happened."""
+        fatal = [text for text in self.texts if "Fatal error" in text]
+        if fatal:
+            raise MirrorError("It refused the metrics or the summary, and does not have all of them.")
+
+
+@contextmanager
+def heard() -> Iterator[Heard]:
+    """The SDK prints nothing for the length of the block, whatever its settings."""
+    ears = Heard()
+    with applied([Setting(term, "_silent", True), Setting(term, "_logger", ears)]):
+        yield ears
 
 
 @contextmanager
