@@ -99,6 +99,7 @@ class Heard:
 def heard() -> Iterator[Heard]:
     """The SDK prints nothing for the length of the block, whatever its settings."""
     ears = Heard()
+    _ = wandb_setup.singleton().settings  # reading them says where to print, so that comes first
     with applied([Setting(term, "_silent", True), Setting(term, "_logger", ears)]):
         yield ears
 
