@@ -3,10 +3,29 @@
 It shows which calls the mirror makes through the real SDK, and what comes of answers that are errors.
 """
 
+import hashlib
+
 import pytest
+from typer.testing import CliRunner
 from wandb_server import WandbServer
 
+from sightline.cli import app
+from sightline.config import Config
+from sightline.sample import make_dataset
+from sightline.tracking import open_tracker
+
 wandb = pytest.importorskip("wandb")
+from sightline.tracking import wandb_run  # noqa: E402
+
+SETTINGS = """
+data: {data: scenes}
+split: {folds: 3, stratify: []}
+train: {pretrained: false, epochs: 1, image_size: [64, 96], batch_size: 4}
+evaluate: {resamples: 100}
+report: {examples: 1}
+workers: 0
+wandb: {project: mirrored, timeout: 20}
+"""
 
 
 @pytest.fixture
@@ -14,12 +33,47 @@ def server(tmp_path, monkeypatch):
     """A stand-in that the SDK talks to."""
     wandb.teardown()  # its service of another test, with that one's settings
     with WandbServer() as running:
+        (tmp_path / "sdk").mkdir()
         for name, value in running.environment(tmp_path / "sdk").items():
             monkeypatch.setenv(name, value)
-        (tmp_path / "sdk").mkdir()
+        monkeypatch.setitem(wandb_run.LIMITS, "x_graphql_retry_max", 1)
         yield running
         wandb.teardown()
     assert running.unknown == []
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with a small sample of scenes, as the working directory."""
+    folder = tmp_path / "project"
+    make_dataset(folder / "scenes", drives=6, frames=2, size=(96, 160), workers=1)
+    (folder / "sightline.yaml").write_text(SETTINGS)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def sightline(*arguments):
+    """The command; what it said, in one line each."""
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def warnings(said):
+    return " ".join(said.split()).count("Warning:")
+
+
+def tracker(project):
+    return open_tracker(Config(store=str(project / ".sightline")))
+
+
+def arrived(server, project, spec):
+    """Assert that an artifact's files are on the server, each as it is in the store; return it."""
+    local, online = tracker(project).get(spec), server.artifact(spec)
+    for path, file in local.files.items():
+        assert hashlib.sha256(server.content(online, path)).hexdigest() == file.digest, path
+    assert (online.type, online.metadata["local_digest"]) == (local.type, local.digest)
+    return online
 
 
 def test_the_stand_in_keeps_what_the_plain_sdk_sends(server, tmp_path):
@@ -40,3 +94,100 @@ def test_the_stand_in_keeps_what_the_plain_sdk_sends(server, tmp_path):
     assert [row["loss"] for row in upload.history] == [1.0]
     data = server.artifact("data:latest")
     assert (data.metadata, server.content(data, "a.txt")) == ({"version": 3}, b"hello")
+
+
+def test_the_lineage_from_upload_to_evaluation_is_whole(server, project):
+    said = sightline("run", "--wandb")
+    assert warnings(said) == 0
+    chain = {job: (inputs, [spec for spec in outputs if not spec.startswith("run-")])
+             for job, inputs, outputs in server.lineage()}  # fmt: skip
+    assert chain["upload"] == ([], ["scenes:v0"])
+    assert chain["data_split"] == (["scenes:v0"], ["scenes_split:v0"])
+    assert chain["training"] == (["scenes_split:v0"], ["scenes_model:v0"])
+    assert chain["evaluation"] == (["scenes_model:v0", "scenes_split:v0"], ["scenes_eval:v0"])
+    for spec in ("scenes:v0", "scenes_split:v0", "scenes_model:v0", "scenes_eval:v0"):
+        arrived(server, project, spec)
+    assert server.artifact("scenes_model:best").spec == server.artifact("scenes_model:latest").spec == "scenes_model:v0"
+    assert {run.exit_code for run in server.runs.values()} == {0}
+    (training,) = [run for run in server.runs.values() if run.said["jobType"] == "training"]
+    assert training.project == "mirrored"
+    assert [row["miou"] for row in training.history if "train_loss" in row]
+    assert {"final_miou", "final_loss", "pred_table"} <= set(training.summary)
+
+
+def test_a_failed_run_ends_online_with_an_exit_code(server, project):
+    next((project / "scenes" / "labels").iterdir()).write_bytes(b"no mask")
+    done = CliRunner().invoke(app, ["ingest", "--wandb"])
+    assert done.exit_code not in (0, None)
+    (run,) = server.runs.values()
+    assert (run.exit_code, run.outputs) == (1, [])
+
+
+def test_sync_mirrors_a_run_that_was_made_without_wandb_once_only(server, project):
+    sightline("ingest")
+    assert server.calls == []
+    sightline("sync", "upload-1")
+    arrived(server, project, "scenes:v0")
+    (run,) = server.runs.values()
+    assert (run.said["displayName"], run.exit_code) == ("upload-1", 0)
+    calls = len(server.calls)
+    assert "already" in sightline("sync", "upload-1")
+    assert len(server.calls) == calls
+
+
+def test_what_was_mirrored_at_once_is_not_synced_again(server, project):
+    sightline("ingest", "--wandb")
+    arrived(server, project, "scenes:v0")
+    wandb.teardown()
+    calls = len(server.calls)
+    sightline("sync", "upload-1")
+    assert len(server.calls) == calls
+
+
+def test_with_the_server_down_the_stage_ends_well_and_is_synced_later(server, project, monkeypatch):
+    with WandbServer() as gone:
+        url = gone.url
+    monkeypatch.setenv("WANDB_BASE_URL", url)
+    assert warnings(sightline("ingest", "--wandb")) == 1
+    tracker(project).get("scenes:v0").check()
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    sightline("sync", "upload-1")
+    arrived(server, project, "scenes:v0")
+    calls = len(server.calls)
+    sightline("sync", "upload-1")
+    assert len(server.calls) == calls
+
+
+REFUSALS = {
+    "broken": (500, "internal error", r"."),
+    "a wrong key": (401, "user is not logged in", r"."),
+    "a quota of calls": (429, "rate limit exceeded", r"."),
+    "a quota of runs": (403, "run quota exceeded", r"UpsertBucket"),
+    "a quota of artifacts": (403, "storage quota exceeded", r"CreateArtifact$"),
+    "a full storage": (403, "storage quota exceeded", r"/storage/artifact"),
+}
+
+
+@pytest.mark.parametrize("status, message, only", REFUSALS.values(), ids=REFUSALS)
+def test_a_server_that_refuses_leads_to_one_warning_and_a_run_that_ends_well(server, project, status, message, only):
+    server.refuse(status, message, only)
+    said = sightline("ingest", "--wandb")
+    assert server.refused
+    assert warnings(said) == 1
+    assert "sightline sync upload-1" in " ".join(said.split())
+    (record,) = tracker(project).runs()
+    assert record.status == "finished"
+    tracker(project).get("scenes:v0").check()
+    server.refuse(None)
+    wandb.teardown()
+    sightline("sync", "upload-1")
+    arrived(server, project, "scenes:v0")
+
+
+def test_without_a_key_there_is_one_warning(server, project, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY")
+    said = sightline("ingest", "--wandb")
+    assert warnings(said) == 1
+    tracker(project).get("scenes:v0").check()
+    assert server.runs == {}

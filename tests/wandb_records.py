@@ -219,9 +219,10 @@ class WandbRun:
 
 
 def wandb_runs(folder):
-    """The runs under `folder/wandb`, in the order in which they began."""
-    found = sorted(path for path in Path(folder, "wandb").glob("*run-*") if path.is_dir() and not path.is_symlink())
-    return [WandbRun(path) for path in found]
+    """The runs that were logged anywhere below a folder, in the order in which they began."""
+    files = Path(folder).rglob("run-*.wandb")
+    found = {file.parent.resolve() for file in files}  # `latest-run` is a link to one of them
+    return [WandbRun(path) for path in sorted(found, key=lambda path: path.name)]
 
 
 def _apply(message, found):

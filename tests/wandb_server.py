@@ -62,20 +62,20 @@ class OnlineArtifact:
     """A version of an artifact as the server knows it.
 
     Args:
+        version: None until it is committed.
         manifest: as it was uploaded: `contents` maps each path to its digest, size and reference.
         said: `input` of `CreateArtifact`.
     """
 
     id: str
     name: str
-    version: int
+    version: int | None
     type: str
     digest: str
     project: str
     entity: str
     aliases: list
     said: dict
-    run: str = ""
     state: str = "PENDING"
     manifest: dict = field(default_factory=dict)
 
@@ -211,7 +211,8 @@ class WandbServer:
         run = self._run(entity, project, asked["name"])
         run.said.update({key: value for key, value in asked.items() if value is not None})
         bucket = {"id": run.name, "name": run.name, "displayName": run.said.get("displayName"), "description": None,
-                  "config": run.said.get("config"), "sweepName": run.said.get("sweep"), "historyLineCount": 0,
+                  "config": run.said.get("config"), "sweepName": run.said.get("sweep"),
+                  "historyLineCount": len(run.history),
                   "project": _project(entity, project)}  # fmt: skip
         return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
 
@@ -242,16 +243,11 @@ class WandbServer:
         same = [one for one in self.artifacts if (one.name, one.project) == (name, said["projectName"])]
         found = next((one for one in same if one.digest == said["digest"] and one.state == "COMMITTED"), None)
         if found is None:
-            found = OnlineArtifact(_id("Artifact", len(self.artifacts) + 1), name, len(same), said["artifactTypeName"],
-                                   said["digest"], said["projectName"], said["entityName"], [], said,
-                                   run=said.get("runName") or "")  # fmt: skip
+            found = OnlineArtifact(_id("Artifact", len(self.artifacts) + 1), name, None, said["artifactTypeName"],
+                                   said["digest"], said["projectName"], said["entityName"], [], said)  # fmt: skip
             self.artifacts.append(found)
-        for alias in [one["alias"] for one in said.get("aliases") or []]:
-            for other in same:
-                other.aliases = [known for known in other.aliases if known != alias]
-            found.aliases = [*(known for known in found.aliases if known != alias), alias]
-        if found.state == "COMMITTED":
-            self._outputs(said.get("runName"), found)
+        if found.state == "COMMITTED":  # the same content as before
+            self._committed(found, said)
         return {"createArtifact": {"artifact": {"id": found.id, "state": found.state,
                                                 "artifactSequence": {"latestArtifact": None}}}}  # fmt: skip
 
@@ -277,13 +273,20 @@ class WandbServer:
 
     def _on_CommitArtifact(self, asked):
         found = self._by_id(asked["artifactID"])
-        found.state = "COMMITTED"
-        self._outputs(found.run, found)
+        same = [one for one in self.artifacts if (one.name, one.project) == (found.name, found.project)]
+        found.version, found.state = sum(one.state == "COMMITTED" for one in same), "COMMITTED"
+        self._committed(found, found.said)
         return {"commitArtifact": {"artifact": {"id": found.id, "digest": found.digest}}}
 
-    def _outputs(self, run_id, artifact):
-        if run_id in self.runs and artifact.spec not in self.runs[run_id].outputs:
-            self.runs[run_id].outputs.append(artifact.spec)
+    def _committed(self, found, said):
+        """Move the aliases to a version that is whole, and note whose output it is."""
+        for alias in [one["alias"] for one in said.get("aliases") or []]:
+            for other in self.artifacts:
+                if (other.name, other.project) == (found.name, found.project):
+                    other.aliases = [known for known in other.aliases if known != alias]
+            found.aliases.append(alias)
+        outputs = self.runs[said["runName"]].outputs if said.get("runName") in self.runs else []
+        outputs += [] if found.spec in outputs else [found.spec]
 
     def _on_UseArtifact(self, asked):
         said = asked.get("input") or asked
