@@ -72,7 +72,7 @@ class WandbMirror:
             self._show(name, table)
 
     def ended(self, record: RunRecord) -> None:
-        error = {"error": record.error} if record.error else {}
+        error = {"error": record.error} if record.error or self._run.resumed else {}  # that of the last time goes
         self._run.summary.update({_name(key): value for key, value in record.summary.items()} | error)
         self._close(0 if record.status in ("finished", "stopped") else 1)
         if self._evaluation and record.status == "finished" and record.summary.get("subset") == "valid":
@@ -117,8 +117,9 @@ class WandbMirror:
             holder, table = predictions(training.id, evaluation, split, self._settings.references)
         self._log(holder, None)
         self._show("pred_table", table)
-        final = {_name(key): value for key, value in record.summary.items() if key.startswith("final_")}
-        self._run.summary.update(final)
+        final = {key: value for key, value in record.summary.items() if key.startswith("final_")}
+        known = self._backend.rows(training.id, training.name)[-1:]  # a second offline folder would forget it
+        self._run.summary.update({_name(key): value for _, row in [*known, (0, final)] for key, value in row.items()})
         self._close(0)
         self._note(training.id, done=True)
 
