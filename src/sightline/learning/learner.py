@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from torch import nn
 from sightline.classes import ClassMap
 from sightline.config import Train
 from sightline.console import progress
-from sightline.errors import ConfigError
+from sightline.errors import ConfigError, TrainingError
 from sightline.learning.cache import Canvas, Decoded, Source
 from sightline.learning.checkpoint import History, KeepBest, Log, MeanIoU, network_of, reseed, restore
 from sightline.learning.course import course_learner, course_loaders
 from sightline.learning.data import loaders
 from sightline.learning.device import HalfPrecision, deterministic, device_of, precision_of
+from sightline.learning.encoders import torchvision_model
 from sightline.learning.libraries import vision
 from sightline.learning.losses import loss_of
 from sightline.learning.model import begins_pretrained, build, load_weights
@@ -80,11 +82,11 @@ def make_learner(
 
 
 def _check_course(settings: Train) -> None:
-    if (settings.arch, settings.encoder) != (Train.arch, Train.encoder):
+    if settings.arch != Train.arch:
         raise ConfigError(
-            "--recipe course has its own network, fastai's unet_learner on resnet18. Leave out --arch and --encoder, "
-            "or take --recipe default."
+            "--recipe course has its own network, fastai's unet_learner. Leave out --arch, or take --recipe default."
         )
+    torchvision_model(settings.encoder)
 
 
 def _default(dls: Any, classes: ClassMap, settings: Train, metric: MeanIoU, weights: Sequence[float] | None) -> Any:
@@ -159,8 +161,18 @@ def fit(learner: Any, metric: MeanIoU, settings: Train, seed: int, folder: Path,
                     lambda row, speed: log(row, speed and speed * here.size), lambda done: step(done, total),
                 )  # fmt: skip
                 callbacks = [keeper, *_start(settings)]
-                learner.fit_one_cycle(settings.epochs, _rates(settings), cbs=callbacks, start_epoch=start)
+                with _own_words():
+                    learner.fit_one_cycle(settings.epochs, _rates(settings), cbs=callbacks, start_epoch=start)
     return history
+
+
+@contextlib.contextmanager
+def _own_words() -> Iterator[None]:
+    """A callback's error as it was raised: fastai puts the callback and the event before its text."""
+    try:
+        yield
+    except TrainingError as error:
+        raise TrainingError(str(error).rpartition("`:\n\t")[2]) from None
 
 
 def _fine_tunes(settings: Train) -> bool:

@@ -49,6 +49,7 @@ class SweepFacts:
     Args:
         spec: the artifact; `method`, `metric` and `goal` how it searched, `stopping` how bad trials were ended.
         parameters: (name, how its values are spread, whether on a logarithmic scale).
+        options: of each parameter its values in the file's order; empty where it is a range.
         fixed: (setting, value) that the file gave one value.
         trials: by number; `best` is the number of the best one, `own` that of the reported model, 0 for none.
         importances: (parameter, share of the differences that it explains); `no_importances` why there are none.
@@ -60,6 +61,7 @@ class SweepFacts:
     goal: str
     stopping: str
     parameters: tuple[tuple[str, str, bool], ...]
+    options: tuple[tuple[Any, ...], ...]
     fixed: tuple[tuple[str, str], ...]
     trials: tuple[Tried, ...]
     best: int
@@ -105,6 +107,7 @@ def sweep_facts(outcome: Outcome, model: str) -> SweepFacts:
         goal=about["metric"]["goal"],
         stopping=_stopping(about["early_terminate"]),
         parameters=tuple((one["name"], one["values"], bool(one["log"])) for one in about["parameters"]),
+        options=tuple(tuple(one["options"]) for one in about["parameters"]),
         fixed=tuple((name, shown(value)) for name, value in about["fixed"].items()),
         trials=tuple(_tried(row, columns) for row in outcome.rows),
         best=outcome.best,

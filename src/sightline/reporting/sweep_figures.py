@@ -72,8 +72,9 @@ def parallel(facts: SweepFacts) -> Figure:
     """
     trials = facts.ended("finished")
     columns: list[list[Any]] = [[one.values[place] for one in trials] for place in range(len(facts.parameters))]
-    axes = [_Axis(values, log) for values, (_, _, log) in zip(columns, facts.parameters, strict=True)]
-    axes.append(_Axis([one.value for one in trials], False))
+    kinds = zip(columns, facts.parameters, facts.options, strict=True)
+    axes = [_Axis(values, log, options) for values, (_, _, log), options in kinds]
+    axes.append(_Axis([one.value for one in trials]))
     ranked = sorted(range(len(trials)), key=lambda place: trials[place].number == facts.best)
     traces = [_line(facts, trials, axes, place) for place in ranked]
     names = [*(name for name, _, _ in facts.parameters), facts.metric]
@@ -101,14 +102,16 @@ class _Axis:
     """One axis of parallel coordinates.
 
     Args:
-        values: of the trials; numbers, or texts, which stand in the order in which they come.
+        values: of the trials; numbers, or texts.
         log: on a logarithmic scale.
+        options: the order of texts.
     """
 
-    def __init__(self, values: Sequence[Any], log: bool) -> None:
+    def __init__(self, values: Sequence[Any], log: bool = False, options: Sequence[Any] = ()) -> None:
         self.numbers = all(isinstance(value, int | float) for value in values)
         self.log = log and self.numbers
-        self.known = sorted(set(values)) if self.numbers else list(dict.fromkeys(values))
+        order = list(map(str, options))
+        self.known = sorted(set(values), key=None if self.numbers else order.index)
         places = [self._at(value) for value in self.known]
         self.low, self.high = min(places), max(places)
 

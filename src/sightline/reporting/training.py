@@ -102,7 +102,7 @@ def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _network(train: Mapping[str, Any]) -> str:
     if train["recipe"] == "course":
-        return "the W&B course's: fastai's unet_learner on resnet18"
+        return f"the W&B course's: fastai's unet_learner on {train['encoder']}"
     decoder = "FPN with few channels (light)" if train["arch"] == "light" else train["arch"]
     return f"{decoder} on a {train['encoder']} encoder (segmentation_models_pytorch)"
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sightline.stages.stage import tracked, write_text
 from sightline.sweeps.artifact import ABOUT, FILE, TRIALS
-from sightline.sweeps.draws import Range, label_of
+from sightline.sweeps.draws import Choice, Range, Weighted, label_of
 from sightline.sweeps.plan import Parameter, Plan, describe
 from sightline.sweeps.study import Study, Trial
 from sightline.table import Table
@@ -126,11 +126,14 @@ def _save(run: Run, study: Study, trials: list[Trial], best: Trial, name: str) -
 
 
 def _about(parameter: Parameter) -> Mapping[str, Any]:
-    log = isinstance(parameter.draw, Range) and parameter.draw.log
+    draw = parameter.draw
+    log = isinstance(draw, Range) and draw.log
+    options = draw.options if isinstance(draw, Choice | Weighted) else ()
     return {
         "name": parameter.name,
         "column": _column(parameter),
         "setting": parameter.target.setting,
         "values": describe(parameter),
+        "options": [label_of(parameter.target.convert(option)) for option in options],
         "log": log,
     }

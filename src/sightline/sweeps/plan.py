@@ -194,7 +194,7 @@ def longest(plan: Plan, config: Config) -> int:
     return int(max(_ends(own[0]) if own else [plan.fixed.get("epochs", config.train.epochs)]))
 
 
-def check_networks(plan: Plan, config: Config) -> None:
+def check_networks(plan: Plan, config: Config, path: Path) -> None:
     """ConfigError where a network or an encoder that a trial may ask for does not exist, or they do not go together."""
     from sightline.learning.model import build
 
@@ -202,8 +202,12 @@ def check_networks(plan: Plan, config: Config) -> None:
     options = [[(one.target.setting, value) for value in _ends(one)] for one in named]
     for pairs in itertools.product(*options):
         train = plan.config(config, dict(pairs)).train
-        if train.recipe != "course":
-            build(train, 2, pretrained=False)
+        try:
+            if train.recipe != "course":
+                build(train, 2, pretrained=False)
+        except ConfigError as error:
+            names = " and ".join(f"parameters.{one.name}" for one in named) or "the settings"
+            raise ConfigError(f"{path}: {names}: {error}") from None
 
 
 def check_classes(plan: Plan, names: tuple[str, ...], shown: Mapping[str, int]) -> None:
@@ -408,7 +412,7 @@ def describe(parameter: Parameter) -> str:
     if isinstance(draw, Range):
         how = "whole numbers " if draw.integer else ""
         step = f", in steps of {draw.step:g}" if draw.step else ""
-        return f"{how}{draw.low:g} to {draw.high:g}{', even in the logarithm' if draw.log else ''}{step}"
+        return f"{how}{draw.low:g} to {draw.high:g}{', evenly on a logarithmic scale' if draw.log else ''}{step}"
     if isinstance(draw, Normal):
         return f"{'log-' if draw.log else ''}normal, mean {draw.mu:g}, deviation {draw.sigma:g}"
     return ", ".join(str(label_of(option)) for option in draw.options)

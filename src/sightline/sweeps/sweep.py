@@ -67,7 +67,7 @@ def sweep(
     need_optuna()
     _check(config)
     plan = read_plan(Path(file), config, trials)
-    check_networks(plan, config)
+    check_networks(plan, config, Path(file))
     tracker = tracker or open_tracker(config)
     with _alone_on_the_walk(tracker):
         raw = ingest(config, tracker)
