@@ -242,17 +242,63 @@ def test_the_prediction_table_has_both_masks_and_the_iou_of_each_class(walked):
     predicted(walked, artifact, rows)
 
 
-@pytest.mark.parametrize("job_type", ["training", "evaluation"])
-def test_the_prediction_table_is_logged_in_the_run_too(walked, job_type):
-    (run,) = [run for run in walked.parts(job_type) if "pred_table" in run.summary]
-    told = run.summary["pred_table"]
-    assert told["_type"] == "table-file"
-    assert told["nrows"] == len(walked.tracker.get("scenes_eval").table("pred_table.parquet").rows())
+def test_the_training_run_has_the_prediction_table_too(walked):
+    (run,) = [run for run in walked.parts("training") if "pred_table" in run.summary]
+    (artifact,) = run.run_tables
+    predicted(walked, artifact, table_of(artifact, "pred_table")[1])
 
 
-def test_no_checkout_of_the_walk_is_held_up_by_the_mirror(walked):
-    """Told once, without a warning."""
-    assert "Warning" not in walked.said
+SHOWN = {
+    "upload": ("eda_table", "table-file"),
+    "data_split": ("eda_table_data_split", "joined-table"),
+    "training": ("pred_table", "table-file"),
+    "evaluation": ("pred_table", "table-file"),
+}
+
+
+@pytest.mark.parametrize("job_type", SHOWN)
+def test_the_tables_are_logged_in_the_runs_too(walked, job_type):
+    name, kind = SHOWN[job_type]
+    (run,) = [run for run in walked.parts(job_type) if name in run.summary]
+    assert run.summary[name]["_type"] == kind
+    if kind == "table-file":
+        found = run.table(name)
+        assert found["columns"][0] == "File_Name"
+        assert run.summary[name]["nrows"] == len(found["data"]) > 0
+        assert run.summary[name]["path"] in run.files
+
+
+def test_the_user_is_told_where_each_run_is_and_of_nothing_wrong(walked):
+    said = "".join(walked.said.split())  # a folder's name may be broken over lines
+    for run in walked.runs:
+        assert run.folder.name in said
+    assert "Warning" not in said
+
+
+def test_the_best_model_so_far_gets_the_alias(tmp_path, monkeypatch):
+    offline(monkeypatch, tmp_path)
+    tracker = open_tracker(load_config(None, {"store": str(tmp_path / "store"), "tracker": "wandb"}))
+    told = {"split": {"digest": "same"}, "canvas": [64, 96], "train": {"recipe": "default"}}
+    for number, miou in enumerate((0.5, 0.4, 0.6)):
+        with tracker.run("training", config={}) as run:
+            (run.scratch / "config.json").write_text(json.dumps({**told, "seed": number}))
+            run.save("roads", "model", {"config.json": run.scratch / "config.json"}, {"best_miou": miou})
+    wandb.teardown()
+    aliases = [[alias for alias in artifact.aliases if not alias.startswith("local-")]
+               for run in wandb_runs(tmp_path) for artifact in run.artifacts]  # fmt: skip
+    assert aliases == [["best", "latest"], ["latest"], ["best", "latest"]]
+
+
+def test_rows_beyond_what_wandb_takes_are_left_out_and_told(tmp_path, monkeypatch):
+    folder = project(tmp_path / "project")
+    offline(monkeypatch, folder)
+    monkeypatch.setattr(wandb.Table, "MAX_ARTIFACT_ROWS", 7)
+    done = sightline(monkeypatch, folder, "ingest", "--wandb")
+    assert done.exit_code == 0, done.output
+    assert "first 7 of 12 rows" in " ".join(done.output.split())
+    artifact = Walked(folder, done.output).logged("upload", "scenes")
+    assert len(table_of(artifact, "eda_table")[1]) == 7
+    assert len([path for path in artifact.manifest if path.startswith("images/")]) == 12
 
 
 def test_a_failed_run_ends_with_an_exit_code(tmp_path, monkeypatch):

@@ -193,8 +193,13 @@ class WandbRun:
 
     @property
     def artifacts(self):
-        """What it logged, in order, the tables that `run.log` makes artifacts of (type `run_table`) left out."""
+        """What it logged, in order, `run_tables` left out."""
         return [Logged(message) for message in self.of("artifact") if message.type != "run_table"]
+
+    @property
+    def run_tables(self):
+        """The artifacts that hold tables of the run alone."""
+        return [Logged(message) for message in self.of("artifact") if message.type == "run_table"]
 
     def artifact(self, name):
         """The only artifact of this name that it logged."""
@@ -222,7 +227,7 @@ def wandb_runs(folder):
     """The runs that were logged anywhere below a folder, in the order in which they began."""
     files = Path(folder).rglob("run-*.wandb")
     found = {file.parent.resolve() for file in files}  # `latest-run` is a link to one of them
-    return [WandbRun(path) for path in sorted(found, key=lambda path: path.name)]
+    return sorted(map(WandbRun, found), key=lambda run: run.run.start_time.ToNanoseconds())
 
 
 def _apply(message, found):

@@ -200,7 +200,7 @@ class WandbServer:
             "displayName": run.said.get("displayName"), "logLineCount": 0, "historyLineCount": len(run.history),
             "eventsLineCount": 0, "historyTail": json.dumps([json.dumps(row) for row in run.history[-1:]]),
             "eventsTail": "[]", "config": run.said.get("config") or "{}", "tags": run.said.get("tags") or [],
-            "notes": None, "wandbConfig": "{}",
+            "notes": None, "wandbConfig": json.dumps({"t": 1}),
         }  # fmt: skip
         model = {"id": "model", "name": asked["project"], "entity": {"id": "entity", "name": ENTITY}}
         return {"model": {**model, "bucket": bucket}}
