@@ -112,7 +112,13 @@ class Train(Section):
     arch: Annotated[
         str, About("network: light (FPN with few channels), or one of segmentation_models_pytorch, e.g. unet, linknet")
     ] = "light"
-    encoder: Annotated[str, About("encoder of segmentation_models_pytorch, e.g. resnet18")] = "resnet18"
+    encoder: Annotated[
+        str,
+        About(
+            "encoder: of segmentation_models_pytorch (resnet18 …); convnext_tiny, regnet_x_400mf or mobilenet_v3_small "
+            "as torchvision calls them; 'tu-' and any name of timm's; with --recipe course any of torchvision's"
+        ),
+    ] = "resnet18"
     image_size: Annotated[
         tuple[Annotated[int, Ge(32)], Annotated[int, Ge(32)]],
         About("height and width that images are fitted into, undistorted"),

@@ -7,7 +7,8 @@ from typing import Any
 
 from sightline.classes import ClassMap
 from sightline.config import Train
-from sightline.errors import TrainingError
+from sightline.errors import ConfigError, TrainingError
+from sightline.learning.encoders import torchvision_model
 from sightline.learning.libraries import vision
 from sightline.learning.losses import loss_of
 from sightline.learning.model import begins_pretrained
@@ -31,18 +32,24 @@ def course_loaders(
 
 
 def course_learner(dls: Any, classes: ClassMap, settings: Train, metrics: Sequence[Any]) -> Any:
-    """fastai's `unet_learner(resnet18)`; what the masks leave unlabelled is ignored.
+    """fastai's `unet_learner` on a network of torchvision's; what the masks leave unlabelled is ignored.
 
     Raises:
         TrainingError: the pretrained weights cannot be had.
+        ConfigError: torchvision has no such network, or fastai cannot make a U-Net of it.
     """
-    loss = loss_of(settings, classes.ignore_index)
+    loss, model = loss_of(settings, classes.ignore_index), torchvision_model(settings.encoder)
     try:
         return vision.unet_learner(
-            dls, vision.resnet18, pretrained=begins_pretrained(settings), loss_func=loss, metrics=list(metrics)
+            dls, model, pretrained=begins_pretrained(settings), loss_func=loss, metrics=list(metrics)
         )
     except OSError as error:
         raise TrainingError(
-            f"The ImageNet weights of resnet18 cannot be had ({error}). Is this machine online? Train from scratch "
-            "with --no-pretrained."
+            f"The ImageNet weights of {settings.encoder} cannot be had ({error}). Is this machine online? Train from "
+            "scratch with --no-pretrained."
+        ) from error
+    except Exception as error:  # fastai cuts networks at their pooling, and not all of them can be cut so
+        raise ConfigError(
+            f"fastai's unet_learner cannot make a U-Net of {settings.encoder} (--encoder, with --recipe course): "
+            f"{type(error).__name__}: {error}"
         ) from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +11,14 @@ from torch.nn import functional
 
 from sightline.config import Train
 from sightline.errors import ConfigError, TrainingError
+from sightline.learning.encoders import (
+    LAST_LAYERS,
+    TIMM,
+    as_encoder,
+    course_normalizes,
+    library_name,
+    torchvision_model,
+)
 from sightline.learning.libraries import models, vision
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -68,16 +76,15 @@ def build(settings: Train, classes: int, pretrained: bool) -> Segmenter:
         ConfigError: an architecture or an encoder that the library does not have, or that do not go together.
         TrainingError: the pretrained weights cannot be had.
     """
-    _check_encoder(settings.encoder)
-    weights = "imagenet" if pretrained else None
+    encoder = library_name(settings.encoder)
+    weights: Any = (True if encoder.startswith(TIMM) else "imagenet") if pretrained else None
     arch, options = ("fpn", LIGHT) if settings.arch == "light" else (settings.arch, {})
     try:
-        network = models.create_model(arch, settings.encoder, encoder_weights=weights, classes=classes, **options)
-    except KeyError as error:  # the library's own list of architectures
-        raise ConfigError(f"--arch {settings.arch}: {error.args[0]}") from error
+        network = models.create_model(arch, encoder, encoder_weights=weights, classes=classes, **options)
     except Exception as error:  # the hub, the network and the cache fail in many ways
         if not pretrained:
             raise ConfigError(_no_match(settings, error)) from error
+        build(settings, classes, pretrained=False)  # what fails without weights too is not for want of them
         raise TrainingError(_no_weights(settings.encoder, error)) from error
     return Segmenter(network)
 
@@ -85,8 +92,10 @@ def build(settings: Train, classes: int, pretrained: bool) -> Segmenter:
 def rebuild(settings: Train, classes: int, weights: Path) -> Segmenter:
     """A trained network from its settings and its weights, ready to predict."""
     if settings.recipe == "course":
-        network = vision.create_unet_model(vision.resnet18, classes, settings.image_size, pretrained=False)
-        model = Segmenter(network, stride=1, normalize=begins_pretrained(settings))
+        made = torchvision_model(settings.encoder)
+        network = vision.create_unet_model(made, classes, settings.image_size, pretrained=False)
+        normalize = begins_pretrained(settings) and course_normalizes(settings.encoder)
+        model = Segmenter(network, stride=1, normalize=normalize)
     else:
         model = build(settings, classes, pretrained=False)
     load_weights(model.network, weights)
@@ -103,15 +112,17 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Load weights of the whole network, or of its encoder alone.
+    """Load weights of the whole network, or of its encoder alone, as torchvision's and timm's classifiers hold them.
 
     Raises:
         TrainingError: no safetensors file, or the weights fit neither the network nor its encoder.
     """
     weights = _read_weights(path)
-    for part in (network, getattr(network, "encoder", None)):
-        if part is not None and _fits(part, weights):
-            part.load_state_dict(weights, strict=False)
+    encoder = getattr(network, "encoder", None)
+    candidates = [(network, weights), *((encoder, named) for named in as_encoder(weights) if encoder is not None)]
+    for part, named in candidates:
+        if _fits(part, named):
+            part.load_state_dict(named, strict=False)
             return
     wanted = network.state_dict()
     strange, missing = sorted(set(weights) - set(wanted)), sorted(set(wanted) - set(weights))
@@ -124,9 +135,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def _fits(part: nn.Module, weights: dict[str, torch.Tensor]) -> bool:
-    """Whether the weights hold every tensor of the part; a classifier's last layer (`fc`) may be left over."""
+    """Whether the weights hold every tensor of the part; a classifier's last layers may be left over."""
     wanted = part.state_dict()
-    left_over = {name for name in set(weights) - set(wanted) if not name.startswith("fc.")}
+    beyond = {name.removeprefix("model.") for name in set(weights) - set(wanted)}
+    left_over = {name for name in beyond if not name.startswith(LAST_LAYERS)}
     counters = {name for name in wanted if name.endswith("num_batches_tracked")}
     same = all(name in weights and weights[name].shape == wanted[name].shape for name in set(wanted) - counters)
     return same and not left_over
@@ -142,17 +154,9 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise TrainingError(f"The weights {path} cannot be read: {error}. Give a .safetensors file.") from error
 
 
-def _check_encoder(encoder: str) -> None:
-    known = models.encoders.get_encoder_names()
-    if encoder not in known and not encoder.startswith("tu-"):
-        close = difflib.get_close_matches(encoder, known, 5) or known[:5]
-        raise ConfigError(
-            f"There is no encoder {encoder!r} (--encoder) among the {len(known)} of segmentation_models_pytorch. "
-            f"Near it: {', '.join(close)}; with 'tu-' before it, any of timm's."
-        )
-
-
 def _no_match(settings: Train, error: Exception) -> str:
+    if isinstance(error, KeyError):  # the library's own list of architectures
+        return f"--arch {settings.arch}: {error.args[0]}"
     return f"--arch {settings.arch} and --encoder {settings.encoder} do not go together: {error}"
 
 

@@ -248,7 +248,8 @@ def _prepare(source: Artifact, classes: ClassMap, settings: Train, seed: int, ca
 
 
 def _plan(settings: Train, told: Mapping[str, Any]) -> str:
-    what = "fastai unet_learner(resnet18)" if settings.recipe == "course" else f"{settings.arch} on {settings.encoder}"
+    course = settings.recipe == "course"
+    what = f"fastai unet_learner({settings.encoder})" if course else f"{settings.arch} on {settings.encoder}"
     begin = "ImageNet weights" if settings.pretrained and not settings.weights else settings.weights or "scratch"
     height, width = told["canvas"]
     return (
