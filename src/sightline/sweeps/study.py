@@ -137,9 +137,9 @@ class Study:
 
     def best(self) -> Trial | None:
         """The finished trial with the best value, the earlier one of equals; None before the first."""
-        done = [one for one in self.trials() if one.state == "finished" and one.value is not None]
+        done = [(one.value, one) for one in self.trials() if one.state == "finished" and one.value is not None]
         sign = 1 if self.plan.metric.goal == "maximize" else -1
-        return max(done, key=lambda one: sign * (one.value or 0.0), default=None)
+        return max(done, key=lambda pair: sign * pair[0], default=(None, None))[1]
 
     @contextmanager
     def claim(self) -> Iterator[Claim | None]:
@@ -159,9 +159,9 @@ class Study:
 
     def is_complete(self) -> bool:
         """Whether no further trial is to be begun."""
-        trials = self.trials()
-        reached = any(one.state == "finished" and self.plan.metric.reached(one.value or 0.0) for one in trials)
-        return len(trials) >= self.plan.trials or reached
+        best = self.best()
+        reached = best is not None and best.value is not None and self.plan.metric.reached(best.value)
+        return reached or len(self.library.get_trials(deepcopy=False)) >= self.plan.trials
 
     def running(self) -> int:
         """How many trials are not ended."""
@@ -318,10 +318,11 @@ def _of_grid(parameter: Parameter, drawn: Any) -> Any:
 
 def _trial(frozen: optuna.trial.FrozenTrial, plan: Plan) -> Trial:
     state = {"COMPLETE": "finished", "PRUNED": "stopped", "FAIL": "failed"}.get(frozen.state.name, "running")
+    noted = frozen.user_attrs | ({"value": frozen.value} if state == "finished" else {})
     return Trial(
         number=frozen.number + 1,
         state=state,
         settings=_settings(frozen, plan),
         curve=dict(frozen.intermediate_values),
-        **frozen.user_attrs,
+        **noted,
     )
