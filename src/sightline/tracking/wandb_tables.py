@@ -106,7 +106,7 @@ def eda_table(artifact: Artifact, table: Table) -> Any:
     made = wandb.Table(columns=[KEY, "Images", "Split", *classes.names])
     for row in rows:
         masks = {"ground_truth": artifact.path(row["Mask"])}
-        image = _image(artifact.path(row["Image"]), row["Image"], masks, labels)
+        image = _image(artifact, row, masks, labels)
         made.add_data(row[KEY], image, row["Split"], *(row[name] for name in classes.names))
     return made
 
@@ -120,7 +120,7 @@ def pred_table(evaluation: Artifact, split: Artifact) -> Any:
     for row in _fitting(table.rows(), PREDICTED):
         own = known[row[KEY]]
         masks = {"ground_truth": split.path(own["Mask"]), "predictions": evaluation.path(row["Prediction"])}
-        image = _image(split.path(own["Image"]), own["Image"], masks, labels)
+        image = _image(split, own, masks, labels)
         ious = (row[f"{name}_iou"] for name in classes.names)
         made.add_data(row[KEY], image, row["loss"], row["miou"], *ious)
     return made
@@ -136,10 +136,13 @@ def _add_joined(made: Upload) -> None:
     made.table(JOINED, joined(left.path, right.path, KEY))
 
 
-def _image(path: Path, name: str, masks: Mapping[str, Path], labels: Mapping[int, str]) -> Any:
-    """A picture with masks over it, all of them files of the store, whose names there have no suffix."""
-    image = wandb.Image(str(path), masks={key: _mask(mask, key, labels) for key, mask in masks.items()})
-    image.format = PurePosixPath(name).suffix.lstrip(".")
+def _image(source: Artifact, row: Row, masks: Mapping[str, Path], labels: Mapping[int, str]) -> Any:
+    """A row's picture with masks over it, all of them files of the store, whose names there have no suffix."""
+    shown = {key: _mask(mask, key, labels) for key, mask in masks.items()}
+    image = wandb.Image(f"https://{row[KEY]}", masks=shown)  # given a path, the SDK would decode it, for its size alone
+    image._set_file(str(source.path(row["Image"])))
+    image._width, image._height = row["Width"], row["Height"]
+    image.format = PurePosixPath(row["Image"]).suffix.lstrip(".")
     return image
 
 
@@ -160,7 +163,7 @@ def _labels(classes: ClassMap, rows: Sequence[Row]) -> dict[int, str]:
 def _known(evaluation: Artifact, split: Artifact) -> dict[str, Row]:
     """File_Name -> where image and mask lie in the split dataset, for the rows of the evaluation."""
     wanted = {row[KEY] for row in evaluation.table(f"{PREDICTED}.parquet", [KEY]).rows()}
-    rows = split.table(f"{JOINED}.parquet", [KEY, "Image", "Mask", "ignored_share"]).rows()
+    rows = split.table(f"{JOINED}.parquet", [KEY, "Image", "Mask", "Width", "Height", "ignored_share"]).rows()
     return {row[KEY]: row for row in rows if row[KEY] in wanted}
 
 
