@@ -13,7 +13,7 @@ from sightline.table import Table
 from sightline.tracking import open_tracker
 
 LEARNING = {"torch", "torchvision", "fastai", "fastcore", "segmentation_models_pytorch", "sightline.learning.learner"}
-SLOW = LEARNING | {"pandas", "sklearn"}
+SLOW = LEARNING | {"pandas", "sklearn", "optuna"}
 NOT_FOR_HELP = SLOW | {"pydantic", "trackio", "duckdb", "plotly", "pyarrow", "numpy", "PIL", "yaml", "jinja2", "httpx"}
 
 COMMAND = """
@@ -70,7 +70,7 @@ def test_help_loads_nothing_slow(flag, tmp_path):
     assert not modules & NOT_FOR_HELP
 
 
-@pytest.mark.parametrize("command", ["run", "train", "evaluate", "report", "predict", "export", "show"])
+@pytest.mark.parametrize("command", ["run", "train", "evaluate", "report", "predict", "export", "show", "sweep"])
 def test_help_of_a_command_loads_nothing_that_it_works_with(command, tmp_path):
     modules, text = loaded(COMMAND, command, "--help", folder=tmp_path)
     assert f"sightline {command}" in text

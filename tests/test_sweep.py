@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import ROOT, blocks, code, rows, section
 
 import sightline
 from sightline.config import Config, load_config
@@ -24,8 +24,9 @@ from sightline.reporting.sweep_figures import sweep_figures
 from sightline.sample import make_dataset
 from sightline.stages.report import lineage, sweep_of
 from sightline.sweeps.artifact import read_outcome
-from sightline.sweeps.draws import TAIL, Choice, Normal, Range, Weighted, read_draw
-from sightline.sweeps.plan import Metric, Stopping, check_classes, check_networks, read_plan
+from sightline.sweeps.draws import SPREADS, TAIL, Choice, Normal, Range, Weighted, read_draw
+from sightline.sweeps.names import ALIASES
+from sightline.sweeps.plan import IGNORED, KEYS, Metric, Stopping, check_classes, check_networks, read_plan
 from sightline.sweeps.study import Study
 from sightline.tracking import RunStopped, open_tracker
 
@@ -279,9 +280,9 @@ def test_a_study_that_is_broken_off_draws_what_it_would_have_drawn(method, tmp_p
     assert draw_all(study_of(tmp_path / "s", plan, seed=1), score) != undisturbed
 
     found = []
-    for number in range(8):  # the third trial is broken off once; now and then the study is opened anew
-        study = study if number % 3 else study_of(tmp_path / "b", plan)
-        with study.claim() as claim:
+    studies = [study_of(tmp_path / "b", plan) for _ in range(3)]
+    for number in range(8):  # the third trial is broken off once; another process goes on each time
+        with studies[number % 3].claim() as claim:
             found.append(claim.settings)
             if claim.number != 3 or claim.again:
                 score(claim)
@@ -509,12 +510,12 @@ def command(folder, *arguments, script=("-W", "error", "-m", "sightline")):
 
 def test_six_trials_killed_in_the_middle_of_one_end_as_six_trials_and_a_report(project):
     file = write(project, SIX)
-    code, _, said = command(project, int(signal.SIGKILL), 5, "sweep", file.name, script=("-c", KILLED))
-    assert code == -9, said
+    ended, _, said = command(project, int(signal.SIGKILL), 5, "sweep", file.name, script=("-c", KILLED))
+    assert ended == -9, said
     assert "trial 3/6" in said and "trial 4/6" not in said, "it had one epoch of two"
 
-    code, printed, said = command(project, "sweep", file.name, "--json")
-    assert code == 0, said
+    ended, printed, said = command(project, "sweep", file.name, "--json")
+    assert ended == 0, said
     assert "going on, 2 of 6 trials are ended" in said and "trial 3/6: going on with lr=" in said
     assert sum(line.endswith("(before)") for line in said.splitlines()) == 1, "its first epoch is not trained again"
     told = json.loads(printed)
@@ -540,21 +541,21 @@ def test_six_trials_killed_in_the_middle_of_one_end_as_six_trials_and_a_report(p
 
 def test_ctrl_c_leaves_things_tidy_and_the_same_command_goes_on(project):
     file = write(project, SIX | {"run_cap": 2})
-    code, printed, said = command(project, int(signal.SIGINT), 3, "sweep", file.name, script=("-c", KILLED))
-    assert (code, printed) == (130, "") and "the same command goes on" in said and "Traceback" not in said
+    ended, printed, said = command(project, int(signal.SIGINT), 3, "sweep", file.name, script=("-c", KILLED))
+    assert (ended, printed) == (130, "") and "the same command goes on" in said and "Traceback" not in said
     tracker = open_tracker(load_config())
     assert [(one.status, one.error) for one in tracker.runs()][-1] == ("failed", "interrupted")
     assert not list((project / ".sightline").glob("tmp/*"))
     assert {path.name for path in (project / ".sightline").rglob("*.lock")} <= {"study.lock", "walk.lock", "book.lock"}
-    code, printed, said = command(project, "sweep", file.name, "-q")
-    assert code == 0 and not said and "d_sweep:v0" in printed and "* " in printed
+    ended, printed, said = command(project, "sweep", file.name, "-q")
+    assert ended == 0 and not said and "d_sweep:v0" in printed and "* " in printed
     assert [(status, trial) for _, status, trial in trainings(tracker)] == [("finished", 1), ("finished", 2)]
 
 
 def test_several_processes_work_on_one_sweep(project):
     file = write(project, SIX | {"run_cap": 4})
-    code, printed, said = command(project, "sweep", file.name, "--parallel", "2", "--epochs", "1", "--json")
-    assert code == 0, said
+    ended, printed, said = command(project, "sweep", file.name, "--parallel", "2", "--epochs", "1", "--json")
+    assert ended == 0, said
     told = json.loads(printed)
     assert [(row["number"], row["state"]) for row in told["trials"]] == [(n, "finished") for n in range(1, 5)]
     assert {line[:3] for line in said.splitlines() if "] trial" in line} == {"[1]", "[2]"}, "both had trials"
@@ -627,16 +628,37 @@ def test_the_parallel_coordinates_of_one_value_stand_in_the_middle():
 # --- the documentation
 
 
+def test_the_page_names_all_keys_distributions_and_names_there_are():
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    table = rows(section(page, "The file"))
+    assert set(KEYS) - set(IGNORED) == {name for row in table for name in code(row[0])} & set(KEYS)
+    assert all(f"`{key}`" in page for key in IGNORED)
+    drawn = {code(row[0])[0]: tuple(code(row[1])) for row in table if code(row[0]) and code(row[0])[0] in SPREADS}
+    assert drawn == SPREADS
+    aliases = {name: code(row[1])[0] for row in table for name in code(row[0]) if name in ALIASES}
+    assert aliases == {name: target.setting for name, target in ALIASES.items()}
+
+
+def test_the_sweeps_of_the_page_and_of_the_demo_are_read(tmp_path):
+    (block,) = blocks((ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8"), "yaml")
+    demo = load_config(ROOT / "demo" / "sightline.yaml")
+    told = read_plan(write(tmp_path, block), demo)
+    kept = read_plan(ROOT / "demo" / "sweep.yaml", demo)
+    check_networks(kept, demo, ROOT / "demo" / "sweep.yaml")
+    assert (told.name, told.method, told.trials, told.stopping) == ("demo", "bayes", 6, Stopping("hyperband", 2))
+    assert told.digest({}, "split") == kept.digest({}, "split")
+
+
 @pytest.mark.slow
 def test_the_sweep_of_the_demo(tmp_path):
-    demo = Path(__file__).parents[1] / "demo"
+    demo = ROOT / "demo"
     make_dataset(tmp_path / "demo" / "road-scenes", drives=24, frames=8)
     for name in ("sightline.yaml", "sweep.yaml"):
         shutil.copy(demo / name, tmp_path / "demo" / name)
-    code, printed, said = command(
+    ended, printed, said = command(
         tmp_path, "sweep", "demo/sweep.yaml", "--config", "demo/sightline.yaml", "--json", script=("-m", "sightline")
     )
-    assert code == 0, said
+    assert ended == 0, said
     told = json.loads(printed)
     assert len(told["trials"]) == 6 and told["importances"]
     tracker = open_tracker(load_config())

@@ -87,15 +87,11 @@ def _column(parameter: Parameter) -> str:
 
 
 def _values(parameter: Parameter, trials: Sequence[Trial]) -> pa.Array:
+    """A parameter's value in each trial: numbers as they are, anything else as text."""
     values = [one.settings.get(parameter.name) for one in trials]
-    numbers = all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in values if value is not None
-    )
-    return (
-        pa.array(values, pa.float64())
-        if numbers
-        else pa.array([None if v is None else str(label_of(v)) for v in values])
-    )
+    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+        return pa.array(values, pa.float64() if any(isinstance(value, float) for value in values) else pa.int64())
+    return pa.array([None if value is None else str(label_of(value)) for value in values], pa.string())
 
 
 def _save(run: Run, study: Study, trials: list[Trial], best: Trial, name: str) -> Artifact:
