@@ -51,28 +51,29 @@ def open_run(store: Path, project: str, settings: Wandb, run: Identity, config: 
         raise MirrorError("It is switched off (mode disabled).")
     if mode not in ("offline", "dryrun"):
         _check_key()
-    return wandb.init(
-        id=run.id,
-        name=run.name,
-        job_type=run.job_type,
-        config=dict(config),
-        project=settings.project or project,
-        entity=settings.entity or None,
-        group=run.group or None,
-        tags=list(settings.tags) or None,
-        mode=mode,
-        dir=store,
-        resume="allow",
-        reinit="create_new",
-        settings=wandb.Settings(
-            silent=True,
-            console="off",
-            init_timeout=INIT_SECONDS,
-            finish_timeout=settings.timeout,
-            finish_timeout_raises=True,
-            **LIMITS,
-        ),
-    )
+    with _forgotten():
+        return wandb.init(
+            id=run.id,
+            name=run.name,
+            job_type=run.job_type,
+            config=dict(config),
+            project=settings.project or project,
+            entity=settings.entity or None,
+            group=run.group or None,
+            tags=list(settings.tags) or None,
+            mode=mode,
+            dir=store,
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=INIT_SECONDS,
+                finish_timeout=settings.timeout,
+                finish_timeout_raises=True,
+                **LIMITS,
+            ),
+        )
 
 
 class Heard:
@@ -93,6 +94,17 @@ class Heard:
         fatal = [text for text in self.texts if "Fatal error" in text]
         if fatal:
             raise MirrorError("It refused the metrics or the summary, and does not have all of them.")
+
+
+@contextmanager
+def _forgotten() -> Iterator[None]:
+    """Where a run cannot begin, the SDK's service ends: else this process could not try again, "the id is in use"."""
+    try:
+        yield
+    except Exception:
+        if wandb.run is None:  # none of the user's own is open
+            wandb.teardown()
+        raise
 
 
 @contextmanager
