@@ -331,6 +331,49 @@ def test_a_study_ends_at_its_target_or_at_its_count_which_may_be_raised(tmp_path
     assert study.best().number == 3
 
 
+def curves(study, *told):
+    """Report the values of one trial after another, epoch by epoch; at which epoch each was found hopeless, or None."""
+    ends = []
+    for values in told:
+        with study.claim() as claim:
+            for epoch, value in enumerate(values, 1):
+                claim.report(epoch, value)
+                if claim.is_hopeless():
+                    claim.end("stopped")
+                    ends.append(epoch)
+                    break
+            else:
+                claim.end("finished", values[-1])
+                ends.append(None)
+    return ends
+
+
+def test_trials_worse_than_half_of_the_others_are_stopped(tmp_path):
+    plan = plan_of(tmp_path, early_terminate={"type": "median", "min_iter": 2, "min_trials": 2})
+    study = Study(plan, tmp_path / "s", "0" * 64, 42, epochs=3)
+    assert curves(study, [0.1, 0.2, 0.3], [0.1, 0.4, 0.5], [0.0, 0.1, 0.6], [0.2, 0.5, 0.6]) == [None, None, 2, None]
+
+
+def test_hyperband_stops_what_is_not_among_the_best_for_either_goal(tmp_path):
+    told = {"type": "hyperband", "min_iter": 2, "eta": 3}
+    plan = plan_of(tmp_path, early_terminate=told, metric={"name": "valid_loss"})
+    study = Study(plan, tmp_path / "s", "0" * 64, 42, epochs=4)
+    assert curves(study, [2.0, 1.0, 0.5, 0.4], [1.0, 1.5, 0.1, 0.1], [3.0, 0.5, 0.4, 0.3]) == [None, 2, None]
+
+
+def test_what_the_sweep_varies_itself_does_not_make_another_sweep(tmp_path):
+    plan = plan_of(tmp_path, parameters={"lr": LR, "epochs": {"value": 3}})
+    assert plan.fixed == {"epochs": 3}
+    known = plan.digest({"train": {"lr": 1, "epochs": 9, "loss": "ce"}, "seed": 1}, "split")
+    assert known == plan.digest({"train": {"lr": 2, "epochs": 8, "loss": "ce"}, "seed": 1}, "split")
+    for training, split in (({"loss": "focal"}, "split"), ({"loss": "ce"}, "another")):
+        assert known != plan.digest({"train": training, "seed": 1}, split)
+    assert known != plan.digest({"train": {"loss": "ce"}, "seed": 2}, "split")
+    assert known == plan_of(tmp_path, trials=7, parameters={"lr": LR, "epochs": {"value": 3}}).digest(
+        {"train": {"loss": "ce"}, "seed": 1}, "split"
+    )
+
+
 def test_another_file_is_another_study_of_the_same_name(tmp_path):
     first = study_of(tmp_path, plan_of(tmp_path))
     second = study_of(tmp_path, plan_of(tmp_path, parameters={"lr": LR | {"max": 1}}))
@@ -546,7 +589,12 @@ def test_ctrl_c_leaves_things_tidy_and_the_same_command_goes_on(project):
     tracker = open_tracker(load_config())
     assert [(one.status, one.error) for one in tracker.runs()][-1] == ("failed", "interrupted")
     assert not list((project / ".sightline").glob("tmp/*"))
-    assert {path.name for path in (project / ".sightline").rglob("*.lock")} <= {"study.lock", "walk.lock", "book.lock"}
+    assert {path.name for path in (project / ".sightline").rglob("*.lock")} <= {
+        "study.lock",
+        "walk.lock",
+        "book.lock",
+        "sightline.lock",
+    }
     ended, printed, said = command(project, "sweep", file.name, "-q")
     assert ended == 0 and not said and "d_sweep:v0" in printed and "* " in printed
     assert [(status, trial) for _, status, trial in trainings(tracker)] == [("finished", 1), ("finished", 2)]

@@ -120,7 +120,7 @@ class Plan:
         """sha256 over what makes trials comparable: the space, the metric, all other settings, the split, Sightline.
 
         Args:
-            training: what decides a training, before the sweep changes it.
+            training: what decides a training, as `deciding_all` has it.
             split: digest of the split artifact.
         """
         from sightline import __version__
@@ -128,7 +128,10 @@ class Plan:
         space = [(one.name, one.target.setting, type(one.draw).__name__, vars(one.draw)) for one in self.parameters]
         stopping = vars(self.stopping) if self.stopping else None
         metric = (self.metric.name, self.metric.goal)
-        parts = [__version__, self.method, metric, space, self.fixed, stopping, training, split]
+        own = {*self.fixed, *(one.target.setting for one in self.parameters)}
+        others = {key: value for key, value in training.items() if key not in own}
+        others["train"] = {key: value for key, value in training.get("train", {}).items() if key not in own}
+        parts = [__version__, self.method, metric, space, self.fixed, stopping, others, split]
         return hashlib.sha256(json.dumps(plain(parts), sort_keys=True, default=str).encode()).hexdigest()
 
     def config(self, config: Config, changes: Mapping[str, Any]) -> Config:

@@ -267,7 +267,7 @@ def _pruner(stopping: Stopping | None, epochs: int) -> optuna.pruners.BasePruner
         return pruners.NopPruner()
     if stopping.kind == "hyperband":
         return pruners.HyperbandPruner(stopping.min_iter, epochs, stopping.eta)
-    return pruners.MedianPruner(stopping.min_trials, stopping.min_iter - 1)
+    return pruners.MedianPruner(stopping.min_trials, stopping.min_iter)
 
 
 def _sampler(plan: Plan, seed: int, number: int) -> optuna.samplers.BaseSampler:

@@ -84,7 +84,7 @@ def sweep(
 
 def study_of(plan: Plan, config: Config, tracker: Tracker, dealt: Artifact) -> Study:
     """The study of a plan in the tracker's store, begun or gone on with."""
-    digest = plan.digest(deciding_all(config), dealt.digest)
+    digest = plan.digest({**deciding_all(config), "project": tracker.project}, dealt.digest)
     return Study(plan, tracker.store / "sweeps", digest, config.seed, longest(plan, config))
 
 
