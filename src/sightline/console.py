@@ -30,7 +30,7 @@ def say(text: str) -> None:
 def progress(
     title: str, total: int | None, unit: Literal["items", "bytes"] = "items"
 ) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar for the length of the block, where there is a terminal to draw it on.
+    """A progress bar for the length of the block, where there is a terminal or a notebook to draw it in.
 
     Args:
         title: what is under way.
@@ -40,6 +40,12 @@ def progress(
     Yields:
         A function to call with (steps done, steps in all or None).
     """
+    if console().is_jupyter and not console().quiet:
+        from sightline.bars import bar
+
+        with bar(title, total, unit) as step:
+            yield step
+        return
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     done = MofNCompleteColumn() if unit == "items" else DownloadColumn()

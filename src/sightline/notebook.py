@@ -1,4 +1,4 @@
-"""How things show themselves in a notebook: `_repr_html_` of tables, class maps, samples and artifacts.
+"""How things show themselves in a notebook: `_repr_html_` of tables, class maps, samples, artifacts, comparisons.
 
 Names are data and are escaped; pictures are small and stand in the HTML itself, so that a saved notebook keeps them.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sightline.choosing.compare import Compared
     from sightline.comparison import Metric
     from sightline.dataset import Dataset, Sample
+    from sightline.summary import Counts, Summary
     from sightline.tracking import Artifact
 
 ROWS = 10
@@ -31,7 +32,10 @@ PICTURED = 5
 SIZE = 240
 """Width and height that no picture exceeds, in pixels."""
 FILES = 8
+WIDEST = 12
+"""With more classes than this, no matrix tells which occur together."""
 SMALL = "font-size:90%;opacity:.75"
+BAR = "display:inline-block;height:.7em;margin-right:6px;background:#8a94a0"
 CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:middle"
 
 
@@ -45,17 +49,21 @@ def of_classes(classes: ClassMap) -> str:
 
 
 def of_table(table: Table) -> str:
-    """The first rows; with images, their masks laid over them, where the table knows the artifact that holds them."""
+    """The first rows; with images, their masks laid over them, where the table knows the artifact that holds them.
+
+    Rows that name both a mask and a prediction, as a prediction table joined with the split's does, show the image with
+    the one and with the other.
+    """
     rows = table.data.slice(0, ROWS).to_pylist()
     shown = [name for name in table.columns if not _wide(name, table.classes)]
-    pictures = [_picture_of(row, table) for row in rows[:PICTURED]]
-    heads = (["", *shown] if any(pictures) else shown) or [""]
-    body = [_cells(row, shown, [picture] if any(pictures) else []) for row, picture in _padded(rows, pictures)]
-    legend = of_classes(table.classes) if table.classes and any(pictures) else ""
+    pictures = [_pictures_of(row, table) for row in rows[:PICTURED]]
+    heads = max((list(one) for one in pictures), key=len, default=[])
+    body = [[*(found.get(head, "") for head in heads), *_cells(row, shown)] for row, found in _padded(rows, pictures)]
+    legend = of_classes(table.classes) if table.classes and heads else ""
     more = (
         f'<div style="{SMALL}">{len(rows):,} of {len(table):,} rows, {len(shown)} of {len(table.columns)} columns</div>'
     )
-    return legend + _grid(heads, body) + more
+    return legend + _grid([*heads, *shown] or [""], body) + more
 
 
 def of_sample(sample: Sample) -> str:
@@ -81,7 +89,96 @@ def of_artifact(artifact: Artifact) -> str:
     about = (
         f'<div style="{SMALL}">digest {artifact.digest[:16]}, {len(artifact.files):,} files, {size / 1e6:,.1f} MB</div>'
     )
-    return head + about + _grid(["File", "Bytes"], [[escape(name), text] for name, text in _listing(artifact)])
+    files = _grid(["File", "Bytes"], [[escape(name), text] for name, text in _listing(artifact)])
+    return head + about + _told(artifact) + f"<details><summary>Files</summary>{files}</details>"
+
+
+def _told(artifact: Artifact) -> str:
+    """What came of the work that made it: an evaluation's scores, a split's subsets, a model's best epoch."""
+    tellers = {"evaluation": (_scores, "summary.json"), "split_data": (_subsets, "split.json")}
+    tell, needed = tellers.get(artifact.type, (_best_epoch, ""))
+    try:
+        return tell(artifact) if not needed or needed in artifact else ""
+    except SightlineError as error:
+        return _wrong(str(error))
+
+
+def _best_epoch(artifact: Artifact) -> str:
+    told = artifact.metadata.get("best_miou"), artifact.metadata.get("best_epoch")
+    return f"<div>mIoU {told[0]:.3f} on valid, after epoch {told[1]}</div>" if all(told) else ""
+
+
+def _scores(artifact: Artifact) -> str:
+    """IoU of each class with its interval, beside the baseline, and what was measured."""
+    classes, summary = ClassMap.from_dict(artifact.json("classes.json")), artifact.json("summary.json")
+    bounds, baseline = summary["interval"], summary["baseline"]
+    heads = ["", "IoU", f"{100 * bounds['level']:.0f} % interval", f"always {baseline['class']}"]
+    rows = [
+        [_named(classes, index), *_score_cells(summary["final_iou"][name], bounds["iou"][name], baseline["iou"][name])]
+        for index, name in enumerate(classes.names)
+    ]
+    rows += [["<b>mIoU</b>", *_score_cells(summary["final_miou"], bounds["miou"], baseline["miou"])]]
+    about = f"{summary['images']:,} {summary['subset']} images of {summary['groups']:,} groups. {bounds['reason']}"
+    return _grid(heads, rows) + f'<div style="{SMALL}">{escape(about)}</div>'
+
+
+def _score_cells(value: float | None, bounds: Sequence[float] | None, baseline: float | None) -> list[str]:
+    between = f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else "–"
+    return [_bar(value), between, _score(baseline)]
+
+
+def _subsets(artifact: Artifact) -> str:
+    """Images, groups and drives of each subset, and what the leak check found."""
+    from sightline.leaks import describe
+
+    found = artifact.json("split.json")
+    rows = [[escape(name), *(f"{number:,}" for number in counts.values())] for name, counts in found["subsets"].items()]
+    leaks = [f"<li>{'✓' if well else '✗'} {escape(line)}</li>" for well, line in describe(found["leaks"])]
+    leaks += [f"<li>✗ {escape(warning)}</li>" for warning in found["warnings"]]
+    return _grid(["Subset", "Images", "Groups", "Drives"], rows) + f"<ul>{''.join(leaks)}</ul>"
+
+
+def of_summary(summary: Summary) -> str:
+    """What a table holds: how often each class occurs, in which subsets, and which classes occur together."""
+    counts = summary.all
+    parts = [f"{counts.images:,} images", *(f"{counts.drives:,} drives" for _ in range(bool(counts.drives)))]
+    parts += [f"{width}×{height}" for width, height, _ in summary.sizes[:3]]
+    tables = [_class_rows(summary, summary.classes), _together(summary, summary.classes)] if summary.classes else []
+    return f"<div><b>{escape(' · '.join(parts))}</b></div>" + "".join(tables)
+
+
+def _class_rows(summary: Summary, classes: ClassMap) -> str:
+    """A class a row: the images that show it and its share of the pixels, of all and of each subset."""
+    sides = {"": summary.all, **summary.subsets}
+    heads = [f"{name} {what}".strip() for name in sides for what in ("images", "pixels")]
+    rows = [
+        [_named(classes, index), *(cell for one in sides.values() for cell in _presence(one, index))]
+        for index in range(len(classes))
+    ]
+    return _grid(["", *heads], rows)
+
+
+def _presence(counts: Counts, index: int) -> list[str]:
+    images, share = counts.with_class[index], counts.share[index]
+    return ["–" if images is None else f"{images:,}", _bar(share, f"{share:.2%}" if share is not None else "–")]
+
+
+def _together(summary: Summary, classes: ClassMap) -> str:
+    if summary.together is None or len(classes) > WIDEST:
+        return ""
+    heads = ["together in images", *classes.names]
+    rows = [[_named(classes, index), *map(str, row)] for index, row in enumerate(summary.together.tolist())]
+    return _grid(heads, rows)
+
+
+def _named(classes: ClassMap, index: int) -> str:
+    return f'<span style="white-space:nowrap">{_chip(classes.colors[index])}{escape(classes.names[index])}</span>'
+
+
+def _bar(share: float | None, text: str = "") -> str:
+    """A number with a bar as long as its share of 1."""
+    bar = f'<span style="{BAR};width:{60 * (share or 0):.1f}px"></span>'
+    return f'<span style="white-space:nowrap">{bar}{text or _score(share)}</span>'
 
 
 def of_compared(found: Compared) -> str:
@@ -97,7 +194,7 @@ def of_compared(found: Compared) -> str:
 
 
 def _class(classes: ClassMap, one: Metric) -> str:
-    return (_chip(classes.colors[one.index]) if one.index is not None else "") + escape(one.name)
+    return f"<b>{escape(one.name)}</b>" if one.index is None else _named(classes, one.index)
 
 
 def _differences(row: Sequence[Metric]) -> list[str]:
@@ -136,35 +233,33 @@ def _wide(name: str, classes: ClassMap | None) -> bool:
     return name in {"Image", "Mask", "PHash", "Published", "confusion"} | per_class
 
 
-def _picture_of(row: Mapping[str, Any], table: Table) -> str:
-    """The row's image with its mask, or its prediction in the classes' colours; nothing where there is neither."""
-    files = table.files
-    if files is None or table.classes is None:
-        return ""
+def _pictures_of(row: Mapping[str, Any], table: Table) -> dict[str, str]:
+    """What is shown of a row, by the column's head: the image with its mask, and with its prediction; or that alone."""
+    files, classes = table.files, table.classes
+    if files is None or classes is None:
+        return {}
     image, mask, prediction = (str(row.get(name)) for name in ("Image", "Mask", "Prediction"))
+    if image in files and prediction in files:
+        laid = {"Ground truth": mask, "Predicted": prediction}
+        return {head: _laid(files, image, one, classes) for head, one in laid.items()}
     if image in files and mask in files:
-        found = _paths(files, image, mask)
-        return _overlay(found[0], found[1], table.classes)
-    if prediction in files:
-        return _colored(files, prediction, table.classes)
-    return ""
+        return {"Image": _laid(files, image, mask, classes)}
+    return {"Predicted": _colored(files, prediction, classes)} if prediction in files else {}
 
 
-def _paths(files: Files, *names: str) -> tuple[Path, Path] | tuple[str, str]:
+def _laid(files: Files, image: str, mask: str, classes: ClassMap) -> str:
+    """An image of an artifact with a mask of it."""
     try:
-        image, mask = (files.path(name) for name in names)
+        return _overlay(files.path(image), files.path(mask), classes)
     except SightlineError as error:
-        return str(error), ""
-    return image, mask
+        return _wrong(str(error))
 
 
-def _overlay(image: Path | str, mask: Path | str, classes: ClassMap | None) -> str:
+def _overlay(image: Path, mask: Path, classes: ClassMap | None) -> str:
     """An `<img>` of the image with its mask, or the image alone; in words what is wrong with it where it is damaged."""
     from sightline.masks import overlay
     from sightline.pairs import read_files
 
-    if isinstance(image, str) or isinstance(mask, str):
-        return _wrong(str(image))
     try:
         if classes is None:
             return _plain(image)
@@ -207,12 +302,14 @@ def _img(pixels: NDArray[np.uint8], kind: str) -> str:
     return f'<img src="data:image/{kind.lower()};base64,{text}" width="{image.width}" height="{image.height}" alt="">'
 
 
-def _padded(rows: Sequence[Mapping[str, Any]], pictures: Sequence[str]) -> Iterable[tuple[Mapping[str, Any], str]]:
-    return zip(rows, [*pictures, *[""] * (len(rows) - len(pictures))], strict=True)
+def _padded(
+    rows: Sequence[Mapping[str, Any]], pictures: Sequence[dict[str, str]]
+) -> Iterable[tuple[Mapping[str, Any], dict[str, str]]]:
+    return zip(rows, [*pictures, *({} for _ in rows[len(pictures) :])], strict=True)
 
 
-def _cells(row: Mapping[str, Any], names: Sequence[str], pictures: Sequence[str]) -> list[str]:
-    return [*pictures, *(escape(_text(row[name])) for name in names)]
+def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return [escape(_text(row[name])) for name in names]
 
 
 def _text(value: Any) -> str:

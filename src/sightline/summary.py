@@ -90,6 +90,11 @@ class Summary:
         """The class names; none without a class map."""
         return self.classes.names if self.classes else ()
 
+    def _repr_html_(self) -> str:
+        from sightline.notebook import of_summary
+
+        return of_summary(self)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON-able data, classes under their names, None for what is not known."""
         return {

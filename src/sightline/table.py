@@ -36,6 +36,21 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True)
+class Either:
+    """The files of two artifacts, those that a joined table is about; a path that both have is the first one's."""
+
+    first: Files
+    second: Files
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.first or path in self.second
+
+    def path(self, path: str) -> Path:
+        """Where a file lies on disk."""
+        return (self.first if path in self.first else self.second).path(path)
+
+
+@dataclass(frozen=True)
 class Table:
     """A table with one row per image, keyed by `File_Name`, and the class map its columns were made with.
 
@@ -151,7 +166,8 @@ class Table:
         for name in other.columns:
             if name != KEY:
                 joined = joined.append_column(theirs.schema.field(name), theirs[name])
-        return Table(joined, self.classes or other.classes, self.files or other.files)
+        files = Either(self.files, other.files) if self.files and other.files else self.files or other.files
+        return Table(joined, self.classes or other.classes, files)
 
     def check_key(self) -> None:
         """DataError unless each row has a `File_Name` of its own."""
