@@ -194,9 +194,9 @@ class Wandb(Section):
     references: Annotated[
         bool, About("name the files of artifacts by their place on this disk, and upload none of them")
     ] = False
-    timeout: Annotated[
-        float, Gt(0), About("seconds that a run waits at its end for W&B to have everything; `sightline sync` goes on")
-    ] = 600.0
+    timeout: Annotated[float, Gt(0), About("seconds that a run waits at its end for its artifacts to be uploaded")] = (
+        600.0
+    )
 
 
 @dataclass(frozen=True)

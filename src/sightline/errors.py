@@ -7,7 +7,7 @@ SightlineError                  exit code 1
 ├── SplitError                  5   a split that cannot be made
 ├── TrainingError               6   weights that cannot be had, a training that cannot start
 ├── StoreError                  7   the tracker and its artifacts: missing, damaged, full disk
-└── MirrorError                 8   W&B: no key, no answer, no such run to mirror
+└── MirrorError                 8   the mirror in W&B: no key, no answer, refused
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.config import Wandb
-from sightline.console import say
+from sightline.console import say, track
 from sightline.tracking.artifact import Artifact
 from sightline.tracking.records import RunRecord
 from sightline.tracking.tracker import Backend
@@ -92,17 +92,17 @@ class WandbMirror:
         state = read_state(self._store, run.id)
         before = self._run.starting_step - 1  # as W&B has it; an offline run knows of nothing before
         self._floor = state.step if self._run.offline and state.offline else before
+        say(f"W&B: {self._where()}" + (" (offline: `wandb sync` uploads it)" if self._run.offline else ""))
         self._note(run.id, done=False, offline=self._run.offline, where=self._where(), step=self._floor)
 
     def _close(self, exit_code: int) -> None:
         """Wait until W&B has everything, or the time for it is over, and end the run there."""
         until = time.monotonic() + self._settings.timeout
-        for made in self._uploads:
+        for made in track(self._uploads, "uploading to W&B", len(self._uploads)):
             made.wait(timeout=max(1, int(until - time.monotonic())))
         self._run.finish(exit_code=exit_code)
         self._heard.check()
         self._quiet.close()
-        say(f"W&B: {self._where()}" + (" (offline: `wandb sync` uploads it)" if self._run.offline else ""))
         self._run = None
 
     def _tell_training(self, record: RunRecord, evaluation: Artifact) -> None:

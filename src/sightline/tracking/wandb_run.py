@@ -20,6 +20,8 @@ from sightline.tracking.library import Setting, applied
 
 INIT_SECONDS = 30.0
 """How long W&B may take to answer when a run begins."""
+FINISH_SECONDS = 60.0
+"""How long it may take to send what is left of the metrics when a run ends; artifacts are waited for before."""
 LIMITS: dict[str, Any] = {
     f"x_{part}_{limit}": value
     for part in ("graphql", "file_transfer")
@@ -69,7 +71,7 @@ def open_run(store: Path, project: str, settings: Wandb, run: Identity, config: 
                 silent=True,
                 console="off",
                 init_timeout=INIT_SECONDS,
-                finish_timeout=settings.timeout,
+                finish_timeout=FINISH_SECONDS,
                 finish_timeout_raises=True,
                 **LIMITS,
             ),

@@ -12,7 +12,7 @@ from wandb.sdk.artifacts._internal_artifact import InternalArtifact
 from wandb.sdk.data_types.helper_types.image_mask import ImageMask
 
 from sightline.classes import ClassMap
-from sightline.console import say
+from sightline.console import say, track
 from sightline.table import KEY, Table
 from sightline.tracking.artifact import Artifact
 
@@ -40,7 +40,7 @@ class Upload:
         self.made = wandb.Artifact(artifact.name, artifact.type, metadata={**artifact.metadata, **facts})
         self.tables: dict[str, Any] = {}
         self._references = references
-        for path in artifact.files:
+        for path in track(artifact.files, "reading files for W&B", len(artifact.files)):
             self.file(artifact, path, path)
 
     def file(self, source: Artifact, path: str, name: str) -> None:
@@ -104,7 +104,7 @@ def eda_table(artifact: Artifact, table: Table) -> Any:
     rows = _fitting(table.rows(), "eda_table")
     labels = _labels(classes, rows)
     made = wandb.Table(columns=[KEY, "Images", "Split", *classes.names])
-    for row in rows:
+    for row in track(rows, "tabulating for W&B", len(rows)):
         masks = {"ground_truth": artifact.path(row["Mask"])}
         image = _image(artifact, row, masks, labels)
         made.add_data(row[KEY], image, row["Split"], *(row[name] for name in classes.names))
