@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sightline.stages.split import split
     from sightline.stages.train import train
     from sightline.sweeps.sweep import Swept, sweep
+    from sightline.summary import Summary, summarise
     from sightline.synth import draw_scene
     from sightline.table import Table
     from sightline.tracking import Artifact, Tracker, open_tracker
@@ -77,6 +78,7 @@ _HOMES = {
     "sightline.stages.train": ("train",),
     "sightline.sweeps.sweep": ("Swept", "sweep"),
     "sightline.sample": ("make_dataset",),
+    "sightline.summary": ("Summary", "summarise"),
     "sightline.synth": ("draw_scene",),
     "sightline.table": ("Table",),
     "sightline.tracking": ("Artifact", "Tracker", "open_tracker"),
