@@ -1,15 +1,20 @@
 """The mirror as the tracker sees it: told of everything, in no run's way; its settings; what `sync` takes."""
 
 import json
+import re
+import shlex
 import sys
 
 import pytest
+import typer
+from pages import ROOT, blocks, code, rows, section
 from typer.testing import CliRunner
 
 from sightline.cli import app
-from sightline.config import Config, load_config
+from sightline.config import Config, Wandb, load_config, settings_of
 from sightline.errors import ConfigError, StoreError
 from sightline.sample import make_dataset
+from sightline.stages.stage import STAGES
 from sightline.tracking import RunStopped, Tracker, open_tracker
 from sightline.tracking.mirror import Careful, NoMirror
 from sightline.tracking.none import MemoryBackend
@@ -17,6 +22,7 @@ from sightline.tracking.replay import replay
 from sightline.tracking.trackio import TrackioBackend
 from sightline.tracking.wandb_state import Mirrored, read_state, write_state
 
+PAGE = (ROOT / "docs" / "wandb.md").read_text(encoding="utf-8")
 CLOSED = "http://127.0.0.1:9"
 """Nobody listens there."""
 
@@ -331,3 +337,26 @@ def test_a_run_that_is_under_way_is_not_synced(tmp_path, monkeypatch):
         assert code == 2
         assert "The run upload-1 is under way" in err
         assert sightline("sync", "--all") == (0, "", "")
+
+
+# The page
+
+
+def test_the_page_names_the_settings_their_flags_and_what_the_stages_make(tmp_path):
+    told = [(code(row[0])[0], code(row[1])[0]) for row in rows(section(PAGE, "Settings"))]
+    assert told == [(setting.key, f"--{setting.flag}") for setting in settings_of(Wandb)]
+    (block,) = blocks(PAGE, "yaml")
+    (tmp_path / "sightline.yaml").write_text(block)
+    assert load_config(tmp_path / "sightline.yaml").wandb.tags == ("night", "baseline")
+    made = [(code(row[0]) or [row[0]], code(row[1])[0]) for row in rows(section(PAGE, "What W&B gets"))]
+    assert [(job_type, stage) for (stage,), job_type in made] == list(STAGES.items())
+
+
+def test_the_commands_of_the_page_are_commands():
+    lines = [line[2:] for block in blocks(PAGE, "console") for line in block.splitlines()]
+    own = [shlex.split(line) for line in lines if line.startswith("sightline ")]
+    own += [shlex.split(line) for line in re.findall(r"`sightline (sync --[^`]*)`", PAGE.replace("\n", " "))]
+    assert len(own) >= 3
+    for words in own:
+        name, *arguments = words[1:] if words[0] == "sightline" else words
+        typer.main.get_command(app).commands[name].make_context(name, arguments)

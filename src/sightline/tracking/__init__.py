@@ -12,6 +12,7 @@ trackio.py   metrics, artifact versions and lineage kept by trackio (the default
 library.py   the trackio library, pointed at the store's folder
 dashboard.py trackio's dashboard on a store
 mirror.py    who else is told of every run, and may never be in its way
+replay.py    a run told to a mirror after it is over
 wandb.py     the mirror in W&B; wandb_run.py, wandb_tables.py, wandb_state.py: its parts
 none.py      the same as trackio.py, kept in memory for tests and scripts
 """

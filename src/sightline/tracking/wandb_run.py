@@ -20,8 +20,8 @@ from sightline.tracking.library import Setting, applied
 
 INIT_SECONDS = 30.0
 """How long W&B may take to answer when a run begins."""
-FINISH_SECONDS = 60.0
-"""How long it may take to send what is left of the metrics when a run ends; artifacts are waited for before."""
+FINISH_SECONDS = 30.0
+"""How long it may take to send the last of the metrics when a run ends; its artifacts are waited for before."""
 LIMITS: dict[str, Any] = {
     f"x_{part}_{limit}": value
     for part in ("graphql", "file_transfer")
