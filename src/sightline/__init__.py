@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from sightline.stages.report import report
     from sightline.stages.split import split
     from sightline.stages.train import train
-    from sightline.sweeps.sweep import Swept, sweep
     from sightline.summary import Summary, summarise
+    from sightline.sweeps.sweep import Swept, sweep
     from sightline.synth import draw_scene
     from sightline.table import Table
     from sightline.tracking import Artifact, Tracker, open_tracker
@@ -98,6 +98,7 @@ __all__ = [
     "SourceError",
     "SplitError",
     "StoreError",
+    "Summary",
     "Swept",
     "Table",
     "Tracker",
@@ -117,6 +118,7 @@ __all__ = [
     "report",
     "run",
     "split",
+    "summarise",
     "sweep",
     "train",
 ]

@@ -44,13 +44,14 @@ class Bar:
     def html(self, seconds: float) -> str:
         """The bar after so many seconds."""
         done, total = self.state
-        size = "{:,}" if self.unit == "items" else "{:,.1f} MB"
-        scale = 1 if self.unit == "items" else 1e6
-        counts = " of ".join(size.format(one / scale) for one in (done, total) if one is not None)
+        counts = " of ".join(self._count(one) for one in (done, total) if one is not None)
         left = seconds * (total - done) / done if total and done else 0
         told = f"{self.title} {counts}, {seconds:.0f} s" + (f", {left:.0f} s to go" if left >= 1 else "")
         value = f' value="{done}" max="{total}"' if total else ""
         return f'<div style="font-size:90%;opacity:.75"><progress{value}></progress> {escape(told)}</div>'
+
+    def _count(self, number: int) -> str:
+        return f"{number / 1e6:,.1f} MB" if self.unit == "bytes" else f"{number:,}"
 
     def close(self) -> None:
         """Show how it ended, where it was shown at all."""

@@ -22,8 +22,14 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """A line for people. `[b]` and `:car:` are text, not markup and emoji: file names hold them."""
-    console().print(text, markup=False)
+    """A line for people. `[b]` and `:car:` are text, not markup and emoji: file names hold them.
+
+    In a notebook it is plain text, which stands closer than what rich shows there.
+    """
+    if console().is_jupyter and not console().quiet:
+        print(text)
+    else:
+        console().print(text, markup=False)
 
 
 @contextmanager

@@ -55,9 +55,10 @@ def of_table(table: Table) -> str:
     the one and with the other.
     """
     rows = table.data.slice(0, ROWS).to_pylist()
-    shown = [name for name in table.columns if not _wide(name, table.classes)]
     pictures = [_pictures_of(row, table) for row in rows[:PICTURED]]
     heads = max((list(one) for one in pictures), key=len, default=[])
+    hidden = {"Prediction"} if heads else set()
+    shown = [name for name in table.columns if name not in hidden and not _wide(name, table.classes)]
     body = [[*(found.get(head, "") for head in heads), *_cells(row, shown)] for row, found in _padded(rows, pictures)]
     legend = of_classes(table.classes) if table.classes and heads else ""
     more = (

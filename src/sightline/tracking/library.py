@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,9 @@ def _settings(folder: Path) -> list[Setting]:
 
     Importing trackio does not touch the settings of the hub library.
     """
-    from trackio import sqlite_storage, utils
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm's, of notebooks without widgets: no bar of its is ever shown
+        from trackio import sqlite_storage, utils
 
     return [
         Setting(sqlite_storage.SQLiteStorage, "_dataset_import_attempted", True),
