@@ -46,7 +46,7 @@ CLASSES = ClassMap(("road", "car", "bus"))
 )
 def test_the_longer_side_is_240_at_most(size, small):
     assert fitted(*size) == small
-    image = Image.open(io.BytesIO(small_image(np.full((*size, 3), 99, np.uint8))))
+    image = Image.open(io.BytesIO(small_image(Image.fromarray(np.full((*size, 3), 99, np.uint8)))))
     assert (image.format, image.mode, image.size[::-1]) == ("JPEG", "RGB", small)
     assert np.array(image)[0, 0] == pytest.approx([99] * 3, abs=2)
     mask = Image.open(io.BytesIO(png(shrunk(np.full(size, 255, np.uint8)))))

@@ -21,7 +21,7 @@ from sightline.errors import StoreError
 from sightline.table import KEY, Table
 
 if TYPE_CHECKING:
-    from sightline.masks import Mask, Rgb
+    from sightline.masks import Mask
     from sightline.tracking import Artifact
 
 SIDE = 240
@@ -45,11 +45,11 @@ def fitted(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def small_image(image: Rgb) -> bytes:
-    """An H×W×3 uint8 image as a small JPEG."""
-    height, width = fitted(*image.shape[:2])
+def small_image(image: Image.Image) -> bytes:
+    """An RGB image as a small JPEG."""
+    height, width = fitted(image.height, image.width)
     stream = io.BytesIO()
-    small = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    small = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
     small.save(stream, format="JPEG", quality=QUALITY)
     return stream.getvalue()
 

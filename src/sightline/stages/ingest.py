@@ -174,9 +174,10 @@ def measure(scratch: Path, classes: ClassMap, sample: Sample) -> Measured | Pair
         return error
     if found.recoded:
         Image.fromarray(found.mask).save(_redrawn(scratch, sample), format="PNG")
-    row = _of_sample(sample) | _of_image(Image.fromarray(found.image)) | _of_mask(found.mask, classes)
+    image = Image.fromarray(found.image)
+    row = _of_sample(sample) | _of_image(image) | _of_mask(found.mask, classes)
     small = shrunk(found.mask)
-    thumbnails = {"image": small_image(found.image), "mask": png(small)}
+    thumbnails = {"image": small_image(image), "mask": png(small)}
     told = (found.image_sha256, found.mask_sha256, found.recoded, found.warnings)
     return Measured(row, *told, thumbnails, positions(small, classes))
 
@@ -207,9 +208,9 @@ def _of_sample(sample: Sample) -> dict[str, Any]:
 def _of_image(image: Image.Image) -> dict[str, Any]:
     import imagehash
 
-    histogram = image.convert("L").histogram()
-    brightness = sum(level * count for level, count in enumerate(histogram)) / (image.width * image.height)
-    phash = str(imagehash.phash(image))
+    grey = image.convert("L")
+    brightness = sum(level * count for level, count in enumerate(grey.histogram())) / (image.width * image.height)
+    phash = str(imagehash.phash(grey))  # which is made of the grey image anyway
     return {"Width": image.width, "Height": image.height, "PHash": phash, "Brightness": brightness}
 
 
