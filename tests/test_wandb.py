@@ -9,6 +9,7 @@ import pytest
 import typer
 from pages import ROOT, blocks, code, rows, section
 from typer.testing import CliRunner
+from wandb_server import WandbServer
 
 from sightline.cli import app
 from sightline.config import Config, Wandb, load_config, settings_of
@@ -337,6 +338,32 @@ def test_a_run_that_is_under_way_is_not_synced(tmp_path, monkeypatch):
         assert code == 2
         assert "The run upload-1 is under way" in err
         assert sightline("sync", "--all") == (0, "", "")
+
+
+@pytest.fixture
+def served(alone, monkeypatch):
+    """The same project, with a stand-in for W&B's server."""
+    with WandbServer() as server:
+        for name, value in server.environment(alone / "sdk").items():
+            monkeypatch.setenv(name, value)
+        yield server
+        pytest.importorskip("wandb").teardown()
+    assert server.unknown == []
+
+
+def test_an_input_that_is_not_there_is_brought_along(alone, served):
+    make_dataset(alone / "scenes", drives=6, frames=1, size=(64, 64), workers=1, force=True)
+    assert sightline(*INGEST)[0] == 0
+    code, _, err = sightline("split", "--wandb", "--folds", "3", "--stratify", "")
+    assert code == 0
+    assert "Warning: W&B" not in err
+    assert served.lineage() == [("data_split", ["scenes:v0"], ["scenes_split:v0"])]
+    brought = served.artifact("scenes:v0")
+    assert brought.metadata["local_version"] == "scenes:v0"
+    assert "eda_table.table.json" in brought.manifest["contents"]
+    assert sightline("sync", "upload-1")[0] == 0
+    assert served.lineage()[1] == ("upload", [], ["scenes:v0"])
+    assert len([one for one in served.artifacts if one.name == "scenes"]) == 1
 
 
 # The page

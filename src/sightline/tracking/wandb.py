@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wandb.errors import CommError
+
 from sightline.config import Wandb
 from sightline.console import say, track
 from sightline.tracking.artifact import Artifact
@@ -53,7 +55,10 @@ class WandbMirror:
             return  # the SDK cannot name an input without W&B
         try:
             self._run.use_artifact(f"{artifact.name}:{digest_alias(artifact)}")
-        except ValueError:  # W&B has it not: bring it along, so that the lineage is whole
+        except (ValueError, CommError) as error:
+            if "not found" not in str(error):
+                raise
+            # made without the mirror: bring it along, so that the lineage is whole
             self._run.use_artifact(self._upload(artifact).made, aliases=_aliases(artifact))
 
     def logged(self, record: RunRecord, step: int, metrics: Mapping[str, Any]) -> None:
