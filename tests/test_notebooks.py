@@ -1,4 +1,4 @@
-"""The notebooks: as they are kept, and what they show when they are run, each in a kernel of its own; the page beside."""
+"""The notebooks: as they are kept, and what they show when they are run, each in a kernel of its own."""
 
 import json
 import os
