@@ -13,7 +13,7 @@ from sightline.table import Table
 from sightline.tracking import open_tracker
 
 LEARNING = {"torch", "torchvision", "fastai", "fastcore", "segmentation_models_pytorch", "sightline.learning.learner"}
-SLOW = LEARNING | {"pandas", "sklearn", "optuna"}
+SLOW = LEARNING | {"pandas", "sklearn", "optuna", "wandb"}
 NOT_FOR_HELP = SLOW | {"pydantic", "trackio", "duckdb", "plotly", "pyarrow", "numpy", "PIL", "yaml", "jinja2", "httpx"}
 
 COMMAND = """
@@ -93,6 +93,12 @@ def test_looking_at_tables_and_runs_needs_neither_torch_nor_pandas(project, argu
     modules, text = loaded(COMMAND, *arguments, folder=project)
     assert text.strip()
     assert not modules & SLOW
+
+
+def test_looking_at_runs_that_are_mirrored_loads_no_wandb(project):
+    modules, text = loaded(COMMAND, "runs", "--tracker", "wandb", folder=project)
+    assert "upload-1" in text
+    assert "wandb" not in modules
 
 
 def test_stages_of_the_api_load_torch_only_when_they_train(tmp_path):
