@@ -4,6 +4,8 @@ It shows which calls the mirror makes through the real SDK, and what comes of an
 """
 
 import hashlib
+import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +14,7 @@ from wandb_server import WandbServer
 from sightline.cli import app
 from sightline.config import Config
 from sightline.sample import make_dataset
+from sightline.stages.evaluate import evaluate
 from sightline.tracking import open_tracker
 
 wandb = pytest.importorskip("wandb")
@@ -132,6 +135,25 @@ def test_sync_mirrors_a_run_that_was_made_without_wandb_once_only(server, projec
     assert (run.said["displayName"], run.exit_code) == ("upload-1", 0)
     calls = len(server.calls)
     assert "already" in sightline("sync", "upload-1")
+    assert len(server.calls) == calls
+
+
+def test_a_walk_made_without_wandb_is_synced_whole_and_once(server, trained, tmp_path, monkeypatch):
+    config, folder, _ = trained
+    store = shutil.copytree(folder / "store", tmp_path / "store")
+    monkeypatch.chdir(tmp_path)
+    evaluate(replace(config, store=str(store)))
+    assert server.calls == []
+    sightline("sync", "--all", "--store", str(store))
+    chain = {job: (inputs, outputs) for job, inputs, outputs in server.lineage()}
+    assert (chain["upload"][1], chain["data_split"][0]) == (["scenes:v0"], ["scenes:v0"])
+    assert chain["training"][0] == ["scenes_split:v0"]
+    assert chain["evaluation"] == (["scenes_model:v0", "scenes_split:v0"], ["scenes_eval:v0"])
+    (training,) = [run for run in server.runs.values() if run.said["jobType"] == "training"]
+    assert [row["_step"] for row in training.history if "train_loss" in row] == [1]
+    assert {"final_miou", "final_loss", "pred_table"} <= set(training.summary)
+    calls = len(server.calls)
+    sightline("sync", "--all", "--store", str(store))
     assert len(server.calls) == calls
 
 
