@@ -115,8 +115,8 @@ class Train(Section):
     encoder: Annotated[
         str,
         About(
-            "encoder: of segmentation_models_pytorch (resnet18 …); convnext_tiny, regnet_x_400mf or mobilenet_v3_small "
-            "as torchvision calls them; 'tu-' and any name of timm's; with --recipe course any of torchvision's"
+            "encoder: of segmentation_models_pytorch, 'tu-' and one of timm, or of torchvision convnext_tiny, "
+            "regnet_x_400mf, mobilenet_v3_small"
         ),
     ] = "resnet18"
     image_size: Annotated[
