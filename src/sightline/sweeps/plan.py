@@ -199,9 +199,11 @@ def longest(plan: Plan, config: Config) -> int:
 
 def check_networks(plan: Plan, config: Config, path: Path) -> None:
     """ConfigError where a network or an encoder that a trial may ask for does not exist, or they do not go together."""
+    named = [one for one in plan.parameters if one.target.setting in ("arch", "encoder")]
+    if not named:
+        return
     from sightline.learning.model import build
 
-    named = [one for one in plan.parameters if one.target.setting in ("arch", "encoder")]
     options = [[(one.target.setting, value) for value in _ends(one)] for one in named]
     for pairs in itertools.product(*options):
         train = plan.config(config, dict(pairs)).train
@@ -209,7 +211,7 @@ def check_networks(plan: Plan, config: Config, path: Path) -> None:
             if train.recipe != "course":
                 build(train, 2, pretrained=False)
         except ConfigError as error:
-            names = " and ".join(f"parameters.{one.name}" for one in named) or "the settings"
+            names = " and ".join(f"parameters.{one.name}" for one in named)
             raise ConfigError(f"{path}: {names}: {error}") from None
 
 
