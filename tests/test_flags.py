@@ -135,7 +135,7 @@ def test_help_shows_the_defaults_of_the_settings():
             elif isinstance(setting.default, tuple):
                 assert default[1] == ",".join(map(str, setting.default))
             elif isinstance(setting.default, bool):
-                assert default[1] == (setting.name if setting.default else f"no-{setting.name}")
+                assert default[1] == (setting.flag if setting.default else f"no-{setting.flag}")
             else:
                 assert default[1] == str(setting.default)
 
