@@ -139,7 +139,7 @@ def _add_joined(made: Upload) -> None:
 def _image(source: Artifact, row: Row, masks: Mapping[str, Path], labels: Mapping[int, str]) -> Any:
     """A row's picture with masks over it, all of them files of the store, whose names there have no suffix."""
     shown = {key: _mask(mask, key, labels) for key, mask in masks.items()}
-    image = wandb.Image(f"https://{row[KEY]}", masks=shown)  # given a path, the SDK would decode it, for its size alone
+    image = wandb.Image("https://place.holder", masks=shown)  # given the path, the SDK would decode it, for its size
     image._set_file(str(source.path(row["Image"])))
     image._width, image._height = row["Width"], row["Height"]
     image.format = PurePosixPath(row["Image"]).suffix.lstrip(".")
