@@ -70,7 +70,9 @@ def test_help_loads_nothing_slow(flag, tmp_path):
     assert not modules & NOT_FOR_HELP
 
 
-@pytest.mark.parametrize("command", ["run", "train", "evaluate", "report", "predict", "export", "show", "sweep"])
+@pytest.mark.parametrize(
+    "command", ["run", "train", "evaluate", "report", "predict", "export", "show", "sweep", "compare", "promote"]
+)
 def test_help_of_a_command_loads_nothing_that_it_works_with(command, tmp_path):
     modules, text = loaded(COMMAND, command, "--help", folder=tmp_path)
     assert f"sightline {command}" in text

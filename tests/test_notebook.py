@@ -11,15 +11,17 @@ import pytest
 from PIL import Image
 
 import sightline
+from sightline.bars import Bar
 from sightline.classes import ROAD_SCENE, ClassMap
 from sightline.config import load_config
 from sightline.dataset import pair
 from sightline.layouts import PRESETS
 from sightline.masks import overlay
+from sightline.notebook import CELL
 from sightline.pairs import read_files
 from sightline.sample import make_dataset
 from sightline.table import Table
-from sightline.tracking import open_tracker
+from sightline.tracking import StoredFile, open_tracker
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -120,3 +122,75 @@ def test_an_artifact_lists_its_files(made):
     html = raw._repr_html_()
     for text in ("cam:v0", "latest", "raw_data", raw.digest[:16], "images/ (9 files)", "eda_table.parquet"):
         assert text in html
+
+
+def test_an_evaluation_shows_its_scores_beside_the_baseline(trained):
+    config, _, _ = trained
+    tracker = open_tracker(config)
+    evaluation = sightline.evaluate(config, tracker, model="scenes_model:v0")
+    summary, html = evaluation.json("summary.json"), evaluation._repr_html_()
+    for name in ROAD_SCENE.names:
+        value = summary["final_iou"][name]
+        assert re.search(rf"{name}</span></td><td[^>]*>.*?{'–' if value is None else f'{value:.3f}'}</span>", html)
+    assert f"{summary['final_miou']:.3f}" in html and f"{summary['baseline']['miou']:.3f}" in html
+    assert "always background" in html and "needs at least 10" in html
+    model = tracker.get("scenes_model:v0")
+    assert f"mIoU {model.metadata['best_miou']:.3f} on valid, after epoch 1" in model._repr_html_()
+
+
+def test_a_split_shows_its_subsets_and_what_leaks(trained):
+    config, _, _ = trained
+    split = open_tracker(config).get("scenes_split")
+    html = split._repr_html_()
+    assert re.findall(r"<td[^>]*>(train|valid|test)</td><td[^>]*>(\d+)</td>", html) == [
+        (name, str(counts["images"])) for name, counts in split.json("split.json")["subsets"].items()
+    ]
+    assert "<li>✓ no group stands in two subsets</li>" in html
+    damaged = dataclasses.replace(split, files={**split.files, "split.json": StoredFile("0" * 64, 1)})
+    assert "split.json of scenes_split:v0 is missing" in damaged._repr_html_()
+
+
+def test_predictions_joined_with_the_split_show_the_truth_beside_them(trained):
+    config, _, _ = trained
+    tracker = open_tracker(config)
+    evaluation = sightline.evaluate(config, tracker, model="scenes_model:v0")
+    split = tracker.get("scenes_split")
+    joined = evaluation.table("pred_table.parquet").join(split.table("eda_table_data_split.parquet"))
+    html = joined.query(order_by="miou", limit=1)._repr_html_()
+    row = joined.query(order_by="miou", limit=1).rows()[0]
+    masks = split.path(row["Mask"]), evaluation.path(row["Prediction"])
+    pairs = [read_files(split.path(row["Image"]), mask, ROAD_SCENE) for mask in masks]
+    expected = [overlay(pair.image, pair.mask, ROAD_SCENE).astype(int) for pair in pairs]
+    far = [[np.abs(shown - one).mean() for one in expected] for shown in pictures(html)]
+    assert max(far[0][0], far[1][1]) < 10 < min(far[0][1], far[1][0])  # JPEG
+    assert html.index("Ground truth") < html.index("Predicted") < html.index("File_Name")
+    assert "predictions/" not in html
+
+
+def test_a_summary_shows_the_classes_of_each_subset(trained):
+    config, _, _ = trained
+    table = open_tracker(config).get("scenes_split").table("eda_table_data_split.parquet")
+    found = sightline.summarise(table)
+    html = found._repr_html_()
+    assert f"<b>{len(table)} images · 6 drives · 160×96</b>" in html
+    for name in ("train", "valid", "test"):
+        assert f"{name} images" in html and f"{name} pixels" in html
+    road = ROAD_SCENE.names.index("road")
+    assert f"{found.subsets['valid'].share[road]:.2%}" in html
+    assert "".join(f'<td style="{CELL}">{number}</td>' for number in found.together[road].tolist()) in html
+    assert HOSTILE not in sightline.summarise(dataclasses.replace(table, classes=hostile()))._repr_html_()
+
+
+def hostile():
+    return ClassMap((HOSTILE, *ROAD_SCENE.names[1:]))
+
+
+def test_a_bar_tells_how_far_it_is_and_its_title_is_text():
+    bar = Bar(HOSTILE, 200, "items")
+    bar.step(50, 200)
+    html = bar.html(30.0)
+    assert HOSTILE not in html and "&lt;img" in html
+    assert '<progress value="50" max="200">' in html and "50 of 200, 30 s, 90 s to go" in html
+    unknown = Bar("fetching", None, "bytes")
+    unknown.step(2_500_000, None)
+    assert "<progress></progress> fetching 2.5 MB, 4 s" in unknown.html(4.2)
