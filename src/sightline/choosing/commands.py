@@ -20,7 +20,7 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN RUN...",
+            metavar="RUN",
             help="Two or more trainings, evaluations or models, by name: training-1, NAME_eval:v2, NAME_model:staging.",
             show_default=False,
         ),
