@@ -369,6 +369,8 @@ def test_what_the_sweep_varies_itself_does_not_make_another_sweep(tmp_path):
     for training, split in (({"loss": "focal"}, "split"), ({"loss": "ce"}, "another")):
         assert known != plan.digest({"train": training, "seed": 1}, split)
     assert known != plan.digest({"train": {"loss": "ce"}, "seed": 2}, "split")
+    seeds = plan_of(tmp_path, parameters={"seed": {"values": [1, 2]}})
+    assert seeds.digest({"train": {}, "seed": 1}, "split") == seeds.digest({"train": {}, "seed": 7}, "split")
     assert known == plan_of(tmp_path, trials=7, parameters={"lr": LR, "epochs": {"value": 3}}).digest(
         {"train": {"loss": "ce"}, "seed": 1}, "split"
     )
