@@ -5,7 +5,6 @@ It shows which calls the mirror makes through the real SDK, and what comes of an
 
 import hashlib
 import shutil
-from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +13,6 @@ from wandb_server import WandbServer
 from sightline.cli import app
 from sightline.config import Config
 from sightline.sample import make_dataset
-from sightline.stages.evaluate import evaluate
 from sightline.tracking import open_tracker
 
 wandb = pytest.importorskip("wandb")
@@ -99,9 +97,8 @@ def test_the_stand_in_keeps_what_the_plain_sdk_sends(server, tmp_path):
     assert (data.metadata, server.content(data, "a.txt")) == ({"version": 3}, b"hello")
 
 
-def test_the_lineage_from_upload_to_evaluation_is_whole(server, project):
-    said = sightline("run", "--wandb")
-    assert warnings(said) == 0
+def whole(server, project):
+    """Assert that a walk is on the server: lineage, files, aliases, and what the training's own run shows."""
     chain = {job: (inputs, [spec for spec in outputs if not spec.startswith("run-")])
              for job, inputs, outputs in server.lineage()}  # fmt: skip
     assert chain["upload"] == ([], ["scenes:v0"])
@@ -116,6 +113,21 @@ def test_the_lineage_from_upload_to_evaluation_is_whole(server, project):
     assert training.project == "mirrored"
     assert [row["_step"] for row in training.history if "train_loss" in row] == [1]
     assert {"final_miou", "final_loss", "pred_table"} <= set(training.summary)
+
+
+def test_the_lineage_from_upload_to_evaluation_is_whole_at_once_and_by_sync(server, project, monkeypatch):
+    assert warnings(sightline("run", "--wandb")) == 0
+    whole(server, project)
+    wandb.teardown()
+    shutil.rmtree(project / ".sightline" / "wandb")  # all that tells the store of a walk without W&B from this one's
+    with WandbServer() as other:
+        monkeypatch.setenv("WANDB_BASE_URL", other.url)
+        sightline("sync", "--all")
+        whole(other, project)
+        wandb.teardown()
+        calls = len(other.calls)
+        sightline("sync", "--all")
+        assert len(other.calls) == calls
 
 
 def test_a_failed_run_ends_online_with_an_exit_code(server, project):
@@ -135,25 +147,6 @@ def test_sync_mirrors_a_run_that_was_made_without_wandb_once_only(server, projec
     assert (run.said["displayName"], run.exit_code) == ("upload-1", 0)
     calls = len(server.calls)
     assert "already" in sightline("sync", "upload-1")
-    assert len(server.calls) == calls
-
-
-def test_a_walk_made_without_wandb_is_synced_whole_and_once(server, trained, tmp_path, monkeypatch):
-    config, folder, _ = trained
-    store = shutil.copytree(folder / "store", tmp_path / "store")
-    monkeypatch.chdir(tmp_path)
-    evaluate(replace(config, store=str(store)))
-    assert server.calls == []
-    sightline("sync", "--all", "--store", str(store))
-    chain = {job: (inputs, outputs) for job, inputs, outputs in server.lineage()}
-    assert (chain["upload"][1], chain["data_split"][0]) == (["scenes:v0"], ["scenes:v0"])
-    assert chain["training"][0] == ["scenes_split:v0"]
-    assert chain["evaluation"] == (["scenes_model:v0", "scenes_split:v0"], ["scenes_eval:v0"])
-    (training,) = [run for run in server.runs.values() if run.said["jobType"] == "training"]
-    assert [row["_step"] for row in training.history if "train_loss" in row] == [1]
-    assert {"final_miou", "final_loss", "pred_table"} <= set(training.summary)
-    calls = len(server.calls)
-    sightline("sync", "--all", "--store", str(store))
     assert len(server.calls) == calls
 
 
