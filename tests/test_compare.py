@@ -111,6 +111,18 @@ def test_a_model_stands_for_its_newest_evaluation(config, walked, tracker):
     assert found.settings[-1].values == (200, 100) and found.settings[-1].key == "evaluate.resamples"
 
 
+def test_models_that_predict_alike_share_an_evaluation_and_each_has_it(config, walked, tracker):
+    change = {"lr": 0.01, "epochs": 2, "encoder_lr": 0.5}  # there are no weights to begin with: the last does nothing
+    model = sightline.train(load_config(None, {**walked[0], **change}), tracker, split="scenes_split:v0")
+    known = tracker.get("scenes_model:v1")
+    assert model.spec != known.spec
+    assert model.files["weights.safetensors"] == known.files["weights.safetensors"]
+    shared = sightline.evaluate(config, tracker, model=model)
+    assert (shared.spec, shared.metadata["model"]) == ("scenes_eval:v1", model.spec)
+    found = sightline.compare(config, ["training-2", model], tracker)
+    assert [one.spec for one in found.evaluations] == ["scenes_eval:v1"] * 2
+
+
 def test_the_table_names_runs_settings_and_differences(walked, config, tracker):
     done = command(walked, "compare", "evaluation-1", "training-2", "scenes_eval:v0")
     assert done.exit_code == 0, done.output

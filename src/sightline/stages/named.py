@@ -41,7 +41,7 @@ def named_model(config: Config, tracker: Tracker, given: Artifact | str | None) 
     model = next(_behind(tracker, found, "model"), None)
     if model is None:
         raise ConfigError(_no_model(tracker, given, found))
-    return Named(model, _alias(tracker, str(given)) if isinstance(given, str) else "")
+    return Named(model, _alias(tracker, given) if isinstance(given, str) else "")
 
 
 def named_evaluation(config: Config, tracker: Tracker, given: Artifact | str) -> Artifact:
@@ -58,15 +58,24 @@ def named_evaluation(config: Config, tracker: Tracker, given: Artifact | str) ->
     if own is not None:
         return own
     model, subset = named_model(config, tracker, given).model, config.evaluate.subset
-    made = [one for one in tracker.artifacts() if one.type == "evaluation" and one.metadata.get("model") == model.spec]
-    on_subset = [one for one in made if one.metadata.get("subset") == subset]
-    if not on_subset:
+    found = next((one for one in _evaluations(tracker, model) if one.metadata.get("subset") == subset), None)
+    if found is None:
         called = model.spec if given == model.spec else f"{given} ({model.spec})"
         flag = "" if subset == "valid" else f" --subset {subset}"
         raise StoreError(
             f"{called} has no evaluation on {subset}. `sightline evaluate --model {model.spec}{flag}` makes one."
         )
-    return max(on_subset, key=lambda one: one.version)
+    return found
+
+
+def _evaluations(tracker: Tracker, model: Artifact) -> Iterator[Artifact]:
+    """What finished evaluations of a model made, the newest first.
+
+    By their runs: models that predict alike share an artifact, and its metadata name but one of them.
+    """
+    for run in reversed(tracker.runs()):
+        if (run.job_type, run.status) == ("evaluation", "finished") and model.spec in run.inputs and run.outputs:
+            yield tracker.get(run.outputs[-1])
 
 
 def run_called(tracker: Tracker, name: str) -> RunRecord | None:
