@@ -48,6 +48,9 @@ PACKAGES = ("numpy", "pillow", "imagehash", "pyarrow")
 """What the images are read, measured and kept with."""
 LICENSES = ("LICENSE.txt", "LICENSE", "LICENSE.md", "license.txt", "LICENCE.txt")
 
+HASHED = (32, 32)
+"""Width and height from which ImageHash makes its perceptual hash. Brought there in two steps, as Pillow does with
+`reducing_gap`, an image takes a tenth of the time; of 64 bits two differed, in one of forty images of 1280×720."""
 NOWHERE = np.zeros((0, *GRID))
 """In place of positions that were added up."""
 
@@ -210,7 +213,7 @@ def _of_image(image: Image.Image) -> dict[str, Any]:
 
     grey = image.convert("L")
     brightness = sum(level * count for level, count in enumerate(grey.histogram())) / (image.width * image.height)
-    phash = str(imagehash.phash(grey))  # which is made of the grey image anyway
+    phash = str(imagehash.phash(grey.resize(HASHED, Image.Resampling.LANCZOS, reducing_gap=3.0)))
     return {"Width": image.width, "Height": image.height, "PHash": phash, "Brightness": brightness}
 
 
