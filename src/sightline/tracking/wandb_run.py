@@ -25,10 +25,11 @@ FINISH_SECONDS = 30.0
 LIMITS: dict[str, Any] = {
     f"x_{part}_{limit}": value
     for part in ("graphql", "file_transfer")
-    for limit, value in (("retry_max", 4), ("retry_wait_max_seconds", 4.0))
-}
-"""How often, and after how long a pause, a request that failed is tried again. For metrics it is left to the SDK, which
-goes on for as long as the run does."""
+    for limit, value in (("retry_max", 3), ("retry_wait_max_seconds", 4.0))
+} | {"x_graphql_timeout_seconds": 15.0}
+"""How long an answer may take; how often, and after how long a pause, a request that failed is tried again. Where the
+network swallows everything, a run ends four to five minutes late. For metrics it is left to the SDK, which goes on for as
+long as the run does."""
 
 
 @dataclass(frozen=True)
