@@ -19,7 +19,7 @@ from processes import alive
 
 import sightline
 from sightline.config import Config, load_config
-from sightline.errors import ConfigError, TrainingError
+from sightline.errors import ConfigError, StoreError, TrainingError
 from sightline.reporting.sweep import sweep_facts
 from sightline.reporting.sweep_figures import sweep_figures
 from sightline.sample import make_dataset
@@ -28,7 +28,7 @@ from sightline.sweeps.artifact import read_outcome
 from sightline.sweeps.draws import SPREADS, TAIL, Choice, Normal, Range, Weighted, read_draw
 from sightline.sweeps.names import ALIASES
 from sightline.sweeps.plan import IGNORED, KEYS, Metric, Stopping, check_classes, check_networks, read_plan
-from sightline.sweeps.study import Study
+from sightline.sweeps.study import Study, storing
 from sightline.tracking import RunStopped, open_tracker
 
 COURSE = """
@@ -374,6 +374,16 @@ def test_what_the_sweep_varies_itself_does_not_make_another_sweep(tmp_path):
     assert known == plan_of(tmp_path, trials=7, parameters={"lr": LR, "epochs": {"value": 3}}).digest(
         {"train": {"loss": "ce"}, "seed": 1}, "split"
     )
+
+
+def test_a_damaged_database_is_told(tmp_path):
+    plan = plan_of(tmp_path)
+    study = study_of(tmp_path, plan)
+    study.path.write_bytes(b"no database at all" * 1000)
+    with pytest.raises(StoreError, match=r"(?s)sweep.db, cannot be used: .*not a database"):
+        study_of(tmp_path, plan)
+    with pytest.raises(StoreError, match="move it away"), storing(study.path):
+        study.trials()
 
 
 def test_another_file_is_another_study_of_the_same_name(tmp_path):

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from sightline.errors import ConfigError, StoreError
 from sightline.sweeps.draws import TAIL, Choice, Range
 from sightline.sweeps.plan import Parameter, Plan, Stopping
+from sightline.tracking.disk import full_disk, has_no_room, is_full_disk
 
 if TYPE_CHECKING:
     import optuna
@@ -124,7 +125,7 @@ class Study:
         self.path = folder / f"{plan.name}.db"
         self._locks = folder / self.name
         self._locks.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        with self._alone(), storing(self.path):
             self.library, self.known = _open(self, epochs)
 
     def trials(self) -> list[Trial]:
@@ -223,6 +224,24 @@ class Study:
             self.library.sampler = idle
 
 
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """StoreError in place of what the library raises in the block where the database cannot be read or written."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
+        if is_full_disk(error) or has_no_room(path.parent):
+            raise full_disk(path) from error
+        text = " ".join(str(error.__cause__ or error).split())[:200]
+        raise StoreError(
+            f"The database of the sweep, {path}, cannot be used: {text}. If it is locked, wait for the program that "
+            "holds it. If it is damaged, move it away: the sweep begins anew, and trainings that are there answer."
+        ) from error
+
+
 def need_optuna() -> None:
     """ConfigError where Optuna is not installed."""
     from importlib.util import find_spec
@@ -236,23 +255,19 @@ def _open(study: Study, epochs: int) -> tuple[optuna.Study, tuple[str, ...]]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        # any path will do, whatever characters are in it: the address in front names none
-        storage = optuna.storages.RDBStorage(
-            "sqlite:///study.db", engine_kwargs={"creator": lambda: _connection(study.path)}
-        )
-        known = tuple(optuna.study.get_all_study_names(storage))
-        opened = optuna.create_study(
-            study_name=study.name,
-            storage=storage,
-            sampler=optuna.samplers.RandomSampler(seed=study.seed),
-            pruner=_pruner(study.plan.stopping, epochs),
-            direction=study.plan.metric.goal,
-            load_if_exists=True,
-        )
-    except Exception as error:  # SQLAlchemy's errors, SQLite's and alembic's have no common base
-        text = " ".join(str(error).split())[:200]
-        raise StoreError(f"The database of the sweep, {study.path}, cannot be used: {text}.") from error
+    # any path will do, whatever characters are in it: the address in front names none
+    storage = optuna.storages.RDBStorage(
+        "sqlite:///study.db", engine_kwargs={"creator": lambda: _connection(study.path)}
+    )
+    known = tuple(optuna.study.get_all_study_names(storage))
+    opened = optuna.create_study(
+        study_name=study.name,
+        storage=storage,
+        sampler=optuna.samplers.RandomSampler(seed=study.seed),
+        pruner=_pruner(study.plan.stopping, epochs),
+        direction=study.plan.metric.goal,
+        load_if_exists=True,
+    )
     return opened, known
 
 

@@ -19,7 +19,7 @@ from sightline.stages.stage import JOINED, dataset_name
 from sightline.stages.train import deciding_all, train
 from sightline.sweeps.outcome import save_outcome
 from sightline.sweeps.plan import Plan, check_classes, check_networks, longest, read_plan
-from sightline.sweeps.study import Study, need_optuna
+from sightline.sweeps.study import Study, need_optuna, storing
 from sightline.sweeps.trials import run_trials, settings_text
 from sightline.sweeps.workers import run_workers
 from sightline.tracking import Artifact, Tracker, open_tracker
@@ -74,12 +74,13 @@ def sweep(
         dealt = split(config, tracker, raw=raw)
     check_classes(plan, *_classes(dealt))
     study = study_of(plan, config, tracker, dealt)
-    _announce(study)
-    if parallel > 1 and not study.is_complete():
-        run_workers(config, Path(file), plan.trials, dealt.spec, parallel)
-    run_trials(config, study, tracker, dealt)
-    with _alone_on_the_walk(tracker):
-        return _finish(config, study, tracker, dealt)
+    with storing(study.path):
+        _announce(study)
+        if parallel > 1 and not study.is_complete():
+            run_workers(config, Path(file), plan.trials, dealt.spec, parallel)
+        run_trials(config, study, tracker, dealt)
+        with _alone_on_the_walk(tracker):
+            return _finish(config, study, tracker, dealt)
 
 
 def study_of(plan: Plan, config: Config, tracker: Tracker, dealt: Artifact) -> Study:

@@ -170,8 +170,8 @@ def _free_memory() -> None:
 
 
 def _give_up(study: Study, failed: list[str]) -> None:
-    trials = study.trials()
-    if len(failed) >= GIVEN_UP and not any(one.state in ("finished", "stopped") for one in trials):
+    hopeful = study.is_complete() or any(one.state in ("finished", "stopped") for one in study.trials())
+    if len(failed) >= GIVEN_UP and not hopeful:
         raise TrainingError(
             f"The sweep is given up: its first {len(failed)} trials failed, the last one so: {failed[-1]} "
             f"`sightline runs` lists them. The same command tries the next ones."

@@ -142,6 +142,7 @@ def _work(job: Job) -> None:
     import torch
 
     from sightline.sweeps.plan import read_plan
+    from sightline.sweeps.study import storing
     from sightline.sweeps.sweep import study_of
     from sightline.sweeps.trials import run_trials
     from sightline.tracking import open_tracker
@@ -151,7 +152,9 @@ def _work(job: Job) -> None:
     tracker = open_tracker(config)
     split = tracker.get(job["split"])
     plan = read_plan(Path(job["file"]), config, job["trials"])
-    run_trials(config, study_of(plan, config, tracker, split), tracker, split)
+    study = study_of(plan, config, tracker, split)
+    with storing(study.path):
+        run_trials(config, study, tracker, split)
 
 
 if __name__ == "__main__":
