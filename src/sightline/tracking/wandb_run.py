@@ -28,8 +28,8 @@ LIMITS: dict[str, Any] = {
     for limit, value in (("retry_max", 3), ("retry_wait_max_seconds", 4.0))
 } | {"x_graphql_timeout_seconds": 15.0}
 """How long an answer may take; how often, and after how long a pause, a request that failed is tried again. Where the
-network swallows everything, a run ends four to five minutes late. For metrics it is left to the SDK, which goes on for as
-long as the run does."""
+network swallows everything, a run ends four to five minutes late. For metrics it is left to the SDK, which goes on for
+as long as the run does."""
 
 
 @dataclass(frozen=True)
