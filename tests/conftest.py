@@ -1,6 +1,8 @@
 """What every test runs under."""
 
+import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 from browser import chromium, narrow, page, site, walked  # noqa: F401 - fixtures of the tests in a browser
@@ -44,3 +46,13 @@ def trained(tmp_path_factory):
     sightline.split(config)
     sightline.train(config)
     return config, folder, sightline.export_onnx(config, folder / "new" / "model.onnx", model="scenes_model:v0")
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained, tmp_path_factory):
+    """(configuration, evaluation on valid) in a copy of the store of `trained`, which has none."""
+    import sightline
+
+    store = tmp_path_factory.mktemp("evaluated") / "store"
+    config = replace(trained[0], store=str(shutil.copytree(trained[0].store, store)))
+    return config, sightline.evaluate(config)

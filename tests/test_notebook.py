@@ -66,10 +66,8 @@ def test_a_table_of_an_artifact_shows_its_images_with_their_masks(made):
     assert len(pictures(chosen._repr_html_())) == min(5, len(chosen))
 
 
-def test_a_prediction_table_shows_the_predictions(trained):
-    config, _, _ = trained
-    tracker = open_tracker(config)
-    evaluation = sightline.evaluate(config, tracker, model="scenes_model:v0")
+def test_a_prediction_table_shows_the_predictions(evaluated):
+    _, evaluation = evaluated
     html = evaluation.table("pred_table.parquet")._repr_html_()
     colors = {tuple(pixel) for picture in pictures(html) for pixel in picture.reshape(-1, 3)}
     assert colors
@@ -124,10 +122,9 @@ def test_an_artifact_lists_its_files(made):
         assert text in html
 
 
-def test_an_evaluation_shows_its_scores_beside_the_baseline(trained):
-    config, _, _ = trained
+def test_an_evaluation_shows_its_scores_beside_the_baseline(evaluated):
+    config, evaluation = evaluated
     tracker = open_tracker(config)
-    evaluation = sightline.evaluate(config, tracker, model="scenes_model:v0")
     summary, html = evaluation.json("summary.json"), evaluation._repr_html_()
     for name in ROAD_SCENE.names:
         value = summary["final_iou"][name]
@@ -150,10 +147,9 @@ def test_a_split_shows_its_subsets_and_what_leaks(trained):
     assert "split.json of scenes_split:v0 is missing" in damaged._repr_html_()
 
 
-def test_predictions_joined_with_the_split_show_the_truth_beside_them(trained):
-    config, _, _ = trained
+def test_predictions_joined_with_the_split_show_the_truth_beside_them(evaluated):
+    config, evaluation = evaluated
     tracker = open_tracker(config)
-    evaluation = sightline.evaluate(config, tracker, model="scenes_model:v0")
     split = tracker.get("scenes_split")
     joined = evaluation.table("pred_table.parquet").join(split.table("eda_table_data_split.parquet"))
     html = joined.query(order_by="miou", limit=1)._repr_html_()

@@ -23,6 +23,8 @@ SMALL = {
 }
 """What stands in the cell of parameters for a quick run."""
 
+AT_ONCE = "__import__('sightline.bars').bars.WAIT = 0.0"
+"""Bars are shown from the first step on, however quick the machine is."""
 EXECUTE = """
 import sys, nbformat
 from nbclient import NotebookClient
@@ -41,7 +43,7 @@ def reduced(notebook):
     """The notebook with small parameters: each line of their cell keeps its names."""
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     names = [line.partition(" =")[0] for line in cell.source.splitlines()]
-    cell.source = "\n".join(f"{name} = {SMALL[name]}" for name in names)
+    cell.source = "\n".join([*(f"{name} = {SMALL[name]}" for name in names), AT_ONCE])
     return notebook
 
 

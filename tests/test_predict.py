@@ -72,8 +72,8 @@ def test_masks_overlays_confidence_and_table_of_every_image(trained, images, mod
     assert stored.rows() == rows and stored.classes == ROAD_SCENE
 
 
-def test_masks_are_those_that_evaluate_keeps(trained, tmp_path):
-    evaluation = sightline.evaluate(trained[0])
+def test_masks_are_those_that_evaluate_keeps(trained, evaluated, tmp_path):
+    _, evaluation = evaluated
     names = [row["File_Name"] for row in evaluation.table("pred_table.parquet").rows()]
     files = [trained[1] / "scenes/images" / name for name in names]
     sightline.predict(trained[0], files, out=tmp_path / "out", batch_size=1, overlays=False)

@@ -1,6 +1,8 @@
 """Aliases: which a version may have, that they move, and that every command which takes a model finds it by them."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -140,19 +142,19 @@ def test_an_alias_alone_needs_to_know_which_dataset(tracker):
 
 
 @pytest.fixture
-def project(trained):
-    """(settings as flags, tracker) of the walk up to a model."""
-    config, _, _ = trained
-    return ["--store", config.store], open_tracker(config)
+def project(trained, tmp_path):
+    """(configuration, tracker) of a walk up to a model."""
+    config = replace(trained[0], store=str(shutil.copytree(trained[0].store, tmp_path / "store")))
+    return config, open_tracker(config)
 
 
 def command(*arguments):
     return CliRunner().invoke(cli.app, list(map(str, arguments)), env={"COLUMNS": "160"})
 
 
-def test_evaluate_takes_an_alias_and_its_run_says_which(trained, project):
-    config, _, _ = trained
-    store, tracker = project
+def test_evaluate_takes_an_alias_and_its_run_says_which(project):
+    config, tracker = project
+    store = ("--store", config.store)
     done = command("promote", "training-1", "--alias", "staging", *store)
     assert (done.exit_code, done.stdout.strip()) == (0, "scenes_model:v0"), done.output
     assert "promote: staging is scenes_model:v0" in done.stderr
@@ -174,10 +176,10 @@ def test_evaluate_takes_an_alias_and_its_run_says_which(trained, project):
 
 
 def test_predict_and_export_take_an_alias(trained, project, tmp_path):
-    config, folder, _ = trained
-    store, tracker = project
+    config, tracker = project
+    store = ("--store", config.store)
     tracker.set_alias(tracker.get("scenes_model:v0"), "production")
-    image = sorted((folder / "scenes" / "images").iterdir())[0]
+    image = sorted((trained[1] / "scenes" / "images").iterdir())[0]
     done = command("predict", image, "--model", "production", "--out", tmp_path / "out", *store)
     assert done.exit_code == 0, done.output
     note = json.loads((tmp_path / "out" / "predictions.jsonl").read_text().splitlines()[0])

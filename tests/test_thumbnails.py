@@ -151,9 +151,8 @@ def test_the_same_images_give_the_same_digest_in_several_processes(made, tmp_pat
     assert sightline.ingest(again).digest == raw.digest
 
 
-def test_evaluate_keeps_thumbnails_of_the_predictions(trained):
-    config, *_ = trained
-    evaluation = sightline.evaluate(config, open_tracker(config), model="scenes_model:v0")
+def test_evaluate_keeps_thumbnails_of_the_predictions(evaluated):
+    _, evaluation = evaluated
     rows = evaluation.table("pred_table.parquet").rows()
     for row, found in zip(rows, Thumbnails(evaluation).get([row["File_Name"] for row in rows]), strict=True):
         whole = np.array(Image.open(evaluation.path(row["Prediction"])))
