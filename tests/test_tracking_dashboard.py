@@ -10,14 +10,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from sightline.config import Config
-from sightline.errors import ConfigError, StoreError
-from sightline.tracking import open_tracker
-from sightline.tracking.trackio import serve
+from sightline.errors import ConfigError
+from sightline.tracking import dashboard, open_tracker
+from sightline.tracking.dashboard import listen
+from sightline.viewer.serve import _dashboard
 
 SCRIPT = """
 import sys
@@ -28,8 +29,16 @@ def watch(event, args):
         print("reached out:", event, args, file=sys.stderr, flush=True)
 
 sys.addaudithook(watch)
-from sightline.tracking.trackio import serve
-serve(Path(sys.argv[1]), "roads", port=int(sys.argv[2]))
+from sightline.tracking.dashboard import app, listen, run
+from sightline.tracking.library import pointed_at
+
+with listen("127.0.0.1", int(sys.argv[2])) as listener, pointed_at(Path(sys.argv[1])):
+    dashboard = app("127.0.0.1")
+    print("port", listener.getsockname()[1], file=sys.stderr, flush=True)
+    try:
+        run(dashboard, listener)
+    except KeyboardInterrupt:
+        pass
 print("ended well", file=sys.stderr)
 """
 
@@ -60,9 +69,9 @@ def start(store, home, port=0, **more):
         text=True,
     )
     line = process.stderr.readline()
-    found = re.fullmatch(r"The dashboard: (http://127\.0\.0\.1:(\d+)/)\?project=roads \(Ctrl-C ends it\)\n", line)
+    found = re.fullmatch(r"port (\d+)\n", line)
     assert found, line + process.stderr.read()
-    return process, found[1], int(found[2])
+    return process, f"http://127.0.0.1:{found[1]}/", int(found[1])
 
 
 def stop(process, with_signal=signal.SIGINT):
@@ -146,37 +155,25 @@ def test_it_listens_at_one_address_only(served):
         socket.create_connection(("127.0.0.2", port), timeout=5).close()
 
 
-def test_a_port_in_use(served, store):
+def test_a_port_in_use(served):
     _, port = served
     with pytest.raises(ConfigError, match=rf"127\.0\.0\.1, port {port}: Address already in use.*another --port"):
-        serve(store / "trackio", "roads", port=port)
+        listen("127.0.0.1", port)
 
 
-def test_a_host_that_is_not_here(store):
+def test_a_host_that_is_not_here():
     with pytest.raises(ConfigError, match=r"Cannot listen at 203\.0\.113\.1"):
-        serve(store / "trackio", "roads", host="203.0.113.1")
+        listen("203.0.113.1", None)
 
 
-def test_nothing_to_show(store):
-    with pytest.raises(StoreError, match="no runs of the project other"):
-        serve(store / "trackio", "other")
-    with pytest.raises(StoreError, match="no runs"):
-        serve(Path("nowhere"), "roads")
-
-
-def test_without_a_port_it_takes_the_usual_one_or_any(store, monkeypatch):
-    from sightline.tracking import dashboard
-
-    served_at = []
-    monkeypatch.setattr(dashboard, "run", lambda _app, listener: served_at.append(listener.getsockname()[1]))
-    monkeypatch.setattr(dashboard, "app", lambda _host: None)
+def test_without_a_port_it_takes_the_usual_one_or_any(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setattr(dashboard, "PORT", port)
-        serve(store / "trackio", "roads")
-    assert served_at[0] not in (0, port)
-    serve(store / "trackio", "roads")
-    assert served_at[1] == port
+        with listen("127.0.0.1", None) as other:
+            assert other.getsockname()[1] not in (0, port)
+    with listen("127.0.0.1", None) as usual:
+        assert usual.getsockname()[1] == port
 
 
 def test_an_open_page_does_not_keep_it_from_ending(store, home):
@@ -198,3 +195,8 @@ def test_a_second_ctrl_c_does_not_wait_for_an_open_request(store, home):
         assert process.poll() is None, "it waits for the request"
         _, errors = stop(process)
     assert (process.returncode, errors) == (0, "ended well\n")
+
+
+def test_nothing_to_show(tmp_path):
+    answer = TestClient(_dashboard(tmp_path, "roads", "127.0.0.1")).get("/")
+    assert answer.status_code == 404 and "no runs of the project roads yet" in answer.text

@@ -10,7 +10,7 @@ disk.py      what goes wrong with the disk, as errors
 tracker.py   the tracker that stages talk to
 trackio.py   metrics, artifact versions and lineage kept by trackio (the default)
 library.py   the trackio library, pointed at the store's folder
-dashboard.py trackio's dashboard on a store
+dashboard.py trackio's dashboard, which the viewer shows
 mirror.py    who else is told of every run, and may never be in its way
 replay.py    a run told to a mirror after it is over
 wandb.py     the mirror in W&B; wandb_run.py, wandb_tables.py, wandb_state.py: its parts

@@ -1,43 +1,17 @@
-"""trackio's dashboard on a store, in the browser."""
+"""trackio's dashboard, to be looked at, and the socket and the server of what shows it: the viewer."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-from pathlib import Path
 from typing import Any
 
-from sightline.console import say
-from sightline.errors import ConfigError, StoreError
-from sightline.tracking.library import Setting, applied, pointed_at
+from sightline.errors import ConfigError
+from sightline.tracking.library import Setting, applied
 
 PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost")
-
-
-def serve(folder: Path, project: str, host: str = "127.0.0.1", port: int | None = None) -> None:
-    """Serve trackio's dashboard until interrupted (Ctrl-C).
-
-    It can be looked at, not written to: the link with a write token that trackio would give is not given away.
-
-    Args:
-        folder: trackio's own folder, `trackio` in the store.
-        project: the project to open.
-        host: address to listen at.
-        port: port to listen at; 7860 or, where that is taken, any free one when left out. 0: any free one.
-
-    Raises:
-        StoreError: there is nothing to show yet.
-        ConfigError: the port is taken, or the host is none of this machine's.
-    """
-    if not (folder / f"{project}.db").is_file():
-        raise StoreError(f"There are no runs of the project {project} in {folder.parent}. `sightline run` makes some.")
-    with listen(host, port) as listener, pointed_at(folder), contextlib.suppress(KeyboardInterrupt):
-        served = app(host)
-        address = f"[{host}]" if ":" in host else host
-        say(f"The dashboard: http://{address}:{listener.getsockname()[1]}/?project={project} (Ctrl-C ends it)")
-        run(served, listener)
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -56,7 +30,10 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 def app(host: str) -> Any:
-    """trackio's app, for looking only, without the thread that asks the hub where `TRACKIO_BUCKET_ID` is set."""
+    """trackio's app, without the thread that asks the hub where `TRACKIO_BUCKET_ID` is set.
+
+    It can be looked at, not written to: the write token that trackio makes is not given away.
+    """
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from trackio import server
     from trackio.frontend_config import BUNDLED_FRONTEND_DIR

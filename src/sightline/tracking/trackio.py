@@ -17,14 +17,11 @@ from typing import Any
 
 from sightline.errors import ConfigError, StoreError
 from sightline.tracking.artifact import StoredFile
-from sightline.tracking.dashboard import serve
 from sightline.tracking.disk import full_disk, has_no_room, is_full_disk, writing
 from sightline.tracking.library import pointed_at
 from sightline.tracking.lineage import Link
 from sightline.tracking.records import now
 from sightline.tracking.tracker import Version
-
-__all__ = ["TrackioBackend", "serve"]
 
 PAGE = 5000
 """Links read at a time; trackio gives at most 10 000 rows of a query."""
