@@ -561,7 +561,7 @@ CALM = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 def command(folder, *arguments, script=("-m", "sightline")):
     """A command in a process of its own: its exit code, what it printed, what it said."""
     line = [sys.executable, *script, *map(str, arguments)]
-    done = subprocess.run(line, cwd=folder, env=CALM, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(line, cwd=folder, env=CALM, capture_output=True, text=True, timeout=1800, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -738,5 +738,5 @@ def test_the_sweep_of_the_demo(tmp_path):
     assert ended == 0, said
     told = json.loads(printed)
     assert len(told["trials"]) == 6 and told["importances"]
-    tracker = open_tracker(load_config())
+    tracker = open_tracker(load_config(demo / "sightline.yaml", {"store": str(tmp_path / ".sightline")}))
     assert lineage(tracker, tracker.get(told["evaluation"]))[2].spec == told["model"]
