@@ -144,10 +144,22 @@ def narrow(chromium, site):
     yield from watched(chromium, site, width=420, height=900)
 
 
+ASKED = """
+window.asked = {open: 0, last: performance.now()};
+const plain = window.fetch;
+window.fetch = async (...what) => {
+  asked.open += 1;
+  try { return await plain(...what); } finally { asked.open -= 1; asked.last = performance.now(); }
+};
+"""
+"""What a page asks the server for, counted. Playwright's "networkidle" is of its loading, and true ever after."""
+
+
 def watched(chromium, site, *, width, height, **more):
     """A page that keeps its own complaints; raises them at the end."""
     context = chromium.new_context(viewport={"width": width, "height": height}, **more)
     page = context.new_page()
+    page.add_init_script(ASKED)
     page.set_default_timeout(15_000)
     page.complaints, page.expected = [], []
     watch(page, urlsplit(site.url).netloc)
@@ -173,4 +185,8 @@ def watch(page, host):
 def settled(page):
     """Wait until the page is there and asks the server nothing more."""
     page.wait_for_selector("main > .page:not([aria-busy])")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(50)  # what was just clicked begins to ask
+    until = time.monotonic() + 15
+    while page.evaluate("asked.open > 0 || performance.now() - asked.last < 100"):
+        assert time.monotonic() < until, "the page still asks the server"
+        page.wait_for_timeout(20)
