@@ -406,25 +406,38 @@ def _yaml_lines(setting: Setting, indent: str) -> list[str]:
 
 
 def _read_yaml(path: Path | None) -> dict[str, Any]:
-    import yaml
-
     target = path or Path(CONFIG_FILE)
     if path is None and not target.exists():
         return {}
-    try:
-        with target.open(encoding="utf-8") as stream:
-            tree = yaml.safe_load(stream)
-    except FileNotFoundError:
-        raise ConfigError(f"There is no {target}. `sightline init` writes one, with comments.") from None
-    except OSError as error:
-        raise ConfigError(f"{target} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{target} is no YAML: {error}") from None
+    _, tree = read_yaml(target, f"There is no {target}. `sightline init` writes one, with comments.")
     if tree is None:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{target} holds no mapping of settings. `sightline init` writes one to begin with.")
     return tree
+
+
+def read_yaml(path: Path, missing: str) -> tuple[str, Any]:
+    """The text of a YAML file, and what it holds.
+
+    Args:
+        path: the file.
+        missing: what the error says where there is none.
+
+    Raises:
+        ConfigError: it is missing, cannot be read, or is no YAML.
+    """
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(missing) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no YAML: {error}") from None
 
 
 def _place(tree: dict[str, Any], name: str, value: Any) -> None:

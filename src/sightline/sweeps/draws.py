@@ -8,7 +8,7 @@ probability) is searched by its quantile, between 0 and 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import NormalDist
@@ -273,8 +273,3 @@ def _tidy(value: float) -> float:
     """The number without what binary fractions add to it, whole where it is whole."""
     tidy = float(f"{value:.12g}")
     return int(tidy) if tidy.is_integer() else tidy
-
-
-def listed(options: Sequence[Any]) -> str:
-    """The options for people."""
-    return ", ".join(str(label_of(option)) for option in options)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from sightline.config import Config, parse_config, to_dict
+from sightline.config import Config, parse_config, read_yaml, to_dict
 from sightline.errors import ConfigError
 from sightline.sweeps.draws import Choice, Draw, Normal, Range, Weighted, is_number, label_of, read_draw
 from sightline.sweeps.names import NEEDLESS, Target, target_of
@@ -239,17 +239,7 @@ def check_classes(plan: Plan, names: tuple[str, ...], shown: Mapping[str, int]) 
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise ConfigError(f"There is no sweep file {path}. `sightline sweep --help` shows one.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no YAML: {error}") from None
+    text, tree = read_yaml(path, f"There is no sweep file {path}. `sightline sweep --help` shows one.")
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no sweep: it should have `method`, `metric` and `parameters`.")
     return text, tree
