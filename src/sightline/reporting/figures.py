@@ -111,9 +111,10 @@ def confusion(results: Results) -> Figure:
     return finish("confusion", "Confusion matrix", alt, height, [heat], layout)
 
 
-def _class_bars(name: str, title: str, classes: Sequence[ClassShare], shares: Sequence[float]) -> Figure:
+def share_bars(names: Sequence[str], shares: Sequence[float]) -> Json:
+    """The trace of horizontal bars, one a name, with its share written behind it."""
     labels = [percent(share) for share in shares]
-    bars = {
+    return {
         "type": "bar",
         "orientation": "h",
         "x": list(shares),
@@ -121,10 +122,14 @@ def _class_bars(name: str, title: str, classes: Sequence[ClassShare], shares: Se
         "text": labels,
         "textposition": "outside",
         "cliponaxis": False,
-        "hovertext": [f"{escape(one.name)}: {label}" for one, label in zip(classes, labels, strict=True)],
+        "hovertext": [f"{escape(name)}: {label}" for name, label in zip(names, labels, strict=True)],
         "hoverinfo": "text",
         "marker": {"color": MODEL},
     }
+
+
+def _class_bars(name: str, title: str, classes: Sequence[ClassShare], shares: Sequence[float]) -> Figure:
+    bars = share_bars([one.name for one in classes], shares)
     layout = class_axis([one.name for one in classes], [one.color for one in classes])
     room = [0, ROOM * max([*shares, 1e-9])]
     layout |= {"xaxis": {"range": room, "showticklabels": False, "showgrid": False}, "bargap": 0.35}

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from sightline.reporting.figures import MODEL, ROOM, SECOND, TARGET
+from sightline.reporting.figures import MODEL, ROOM, SECOND, TARGET, share_bars
 from sightline.reporting.plotting import CLEAR, EDGE, Figure, Json, class_axis, escape, finish, rows_height, titled
 from sightline.reporting.sweep import SweepFacts, Tried, tried_text
-from sightline.reporting.wording import percent, short
+from sightline.reporting.wording import short
 from sightline.sweeps.artifact import shown
 
 STATES = (("finished", "circle", MODEL), ("stopped", "diamond-open", SECOND))
@@ -44,19 +44,7 @@ def importances(facts: SweepFacts) -> Figure:
     """How much of the differences between the trials each parameter explains."""
     shares = [share for _, share in facts.importances]
     names = [name for name, _ in facts.importances]
-    labels = [percent(share) for share in shares]
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "x": shares,
-        "y": list(range(len(shares))),
-        "text": labels,
-        "textposition": "outside",
-        "cliponaxis": False,
-        "hovertext": [f"{escape(name)}: {label}" for name, label in zip(names, labels, strict=True)],
-        "hoverinfo": "text",
-        "marker": {"color": MODEL},
-    }
+    bars = share_bars(names, shares)
     layout = class_axis(names, [""] * len(names))
     layout["yaxis"] |= {"ticklen": 6}
     layout |= {"xaxis": {"range": [0, ROOM * max(shares)], "showticklabels": False, "showgrid": False}, "bargap": 0.35}
