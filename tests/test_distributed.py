@@ -95,6 +95,8 @@ def end(self):
 checkpoint.KeepBest._row = end
 cli.main()
 """
+"""The command, whose second process is killed in the second epoch."""
+
 SLOW_FIRST = """
 import os, time
 from sightline import cli
@@ -102,7 +104,7 @@ from sightline import cli
 time.sleep(2 if os.environ["RANK"] == "0" else 0)
 cli.main()
 """
-"""The command, whose second process is killed in the second epoch."""
+"""The command, whose first process comes last."""
 
 
 def python(folder, *arguments):
@@ -125,6 +127,7 @@ def told(tmp_path_factory):
         code, _, said = python(folder, *launch, "script.py", scenes, folder / name)
         assert code == 0, said
         found.append(torch.load(folder / name / "told.pt", weights_only=True))
+    shutil.rmtree(folder)  # The checkpoints of all cases: two gigabytes.
     return found
 
 
