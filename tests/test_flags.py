@@ -105,14 +105,38 @@ def test_commands_that_only_look_take_no_settings_of_stages(command):
     )
 
 
+def entries(text):
+    """What the sections of a help list, each in a line: the name, two spaces, the text."""
+    found = []
+    for line in re.split(r"^\w+:\n", text, maxsplit=1, flags=re.MULTILINE)[1].splitlines():
+        if re.match(r"  [^ ]", line) and not line.startswith("  Try: "):
+            found.append(line.strip())
+        elif line.startswith("   "):
+            found[-1] += f"{' ' if '  ' in found[-1] else '  '}{line.strip()}"
+    return found
+
+
+@pytest.mark.parametrize("columns", ["50", "80", "250"])
+@pytest.mark.parametrize("command", commands())
+def test_help_shows_names_and_choices_whole_however_narrow_the_terminal(command, columns):
+    shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": columns}).stdout
+    assert "…" not in shown.replace("A,B,…", "").replace("VALUE,…", "")
+    words = shown.split()
+    for parameter in commands()[command].params:
+        if parameter.param_type_name == "option":
+            assert {*parameter.opts, *parameter.secondary_opts} <= {word.strip(",") for word in words}
+            assert set((parameter.metavar or "").split()) <= set(words)
+    assert commands()[command].epilog in shown  # in one line, to be copied
+
+
 @pytest.mark.parametrize("command", ["", *commands()])
 def test_help_is_in_sentences_and_shows_each_default_once(command):
     shown = CliRunner().invoke(cli.app, [*([command] if command else []), "--help"], env={"COLUMNS": "250"})
     assert shown.exit_code == 0
     assert not shown.stderr
-    rows = [row.strip("│ ") for row in shown.stdout.splitlines() if row.startswith("│")]
+    rows = entries(shown.stdout)
     for row in rows:
-        text = re.sub(r" *\[(default: [^\]]*|required)\]", "", row)
+        text = re.sub(r" *\[[^\]]*(default: |required|<=|>=)[^\]]*\]", "", row)
         assert text.endswith("."), row
         assert row.count("default: ") <= 1, row
         assert "(default" not in row
@@ -123,10 +147,10 @@ def test_help_is_in_sentences_and_shows_each_default_once(command):
 
 
 def test_help_shows_the_defaults_of_the_settings():
-    text = CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "250"}).stdout
+    shown = CliRunner().invoke(cli.app, ["run", "--help"]).stdout
     for section in ALL:
         for setting in settings_of(section):
-            row = next(row for row in text.splitlines() if f" --{setting.flag} " in row)
+            row = next(row for row in entries(shown) if row.startswith(f"--{setting.flag} "))
             default = re.search(r"\[default: ([^\]]*)\]", row)
             if setting.default in (None, "", {}, ()):
                 assert default is None, row

@@ -8,12 +8,12 @@ import errno
 import json
 import os
 import sys
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from sightline import __version__
 from sightline.choosing import commands as choosing
@@ -33,6 +33,7 @@ from sightline.config import (
 from sightline.console import console, print_parts, say
 from sightline.errors import ConfigError, SightlineError
 from sightline.flags import QUIET, STORE, with_settings
+from sightline.help import WIDEST, HelpfulCommand, HelpfulGroup
 from sightline.learning.ranks import alone, leave_first_to_tell, speaks, world
 from sightline.prediction import commands
 from sightline.sweeps import commands as sweeps
@@ -50,7 +51,7 @@ PLAIN = {"–": "-", "−": "-", "…": "...", "·": ".", "×": "x", "“": '"',
 """What stands for a character that the terminal's encoding does not have."""
 
 
-class Commands(TyperGroup):
+class Commands(HelpfulGroup):
     """The commands; a user's mistake ends in one message and an exit code by kind, never in a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -77,10 +78,12 @@ app = typer.Typer(
     epilog="Try: sightline sample data && sightline run --data data --no-pretrained",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
+
+command = partial(app.command, cls=HelpfulCommand)
 
 Force = Annotated[bool, typer.Option("--force", help="Do it even when it is up to date.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -136,7 +139,7 @@ def begin(
         alone(f"`sightline {context.invoked_subcommand}`")
 
 
-@app.command(epilog="Try: sightline run --data data --no-pretrained --epochs 5")
+@command(epilog="Try: sightline run --data data --no-pretrained --epochs 5")
 @with_settings(Config, *SECTIONS.values())
 def run(config: Config, force: Force = False) -> None:
     """Walk from a folder of images to a report, stage by stage; skip what is up to date, go on with what broke off."""
@@ -148,7 +151,7 @@ def run(config: Config, force: Force = False) -> None:
     typer.echo(f"Report: {_page(config, done.report)}")
 
 
-@app.command(epilog="Try: sightline ingest --data data --limit 100")
+@command(epilog="Try: sightline ingest --data data --limit 100")
 @with_settings(Data, Wandb, names=(*STORE, "workers"))
 def ingest(config: Config, force: Force = False) -> None:
     """Check every image and mask, and keep them with a table of one row per image."""
@@ -157,7 +160,7 @@ def ingest(config: Config, force: Force = False) -> None:
     _print_spec(stage(config, _tracker(config), force=force))
 
 
-@app.command(epilog="Try: sightline split --stratify bicycle,person --test-folds 0 --valid-folds 1,2")
+@command(epilog="Try: sightline split --stratify bicycle,person --test-folds 0 --valid-folds 1,2")
 @with_settings(Split, Wandb, names=(*STORE, "data", "name", "seed"))
 def split(
     config: Config,
@@ -170,7 +173,7 @@ def split(
     _print_spec(stage(config, _tracker(config), raw=raw or None, force=force))
 
 
-@app.command(epilog="Try: sightline train --no-pretrained --epochs 20 --lr 1e-3")
+@command(epilog="Try: sightline train --no-pretrained --epochs 20 --lr 1e-3")
 @with_settings(Train, Wandb, names=(*STORE, "data", "name", "seed"))
 def train(
     config: Config,
@@ -198,7 +201,7 @@ def train(
     _print_spec(stage(config, _tracker(config), split=split_data or None, force=force, resume=resume))
 
 
-@app.command(epilog="Try: sightline evaluate --subset test")
+@command(epilog="Try: sightline evaluate --subset test")
 @with_settings(Evaluate, Wandb, names=(*STORE, "data", "name", "device", "seed"))
 def evaluate(
     config: Config,
@@ -216,7 +219,7 @@ def evaluate(
     _print_spec(evaluation)
 
 
-@app.command(epilog="Try: sightline report --title 'Baseline of May'")
+@command(epilog="Try: sightline report --title 'Baseline of May'")
 @with_settings(Context, Problem, Report, Wandb, names=(*STORE, "data", "name", "subset"))
 def report(
     config: Config,
@@ -231,15 +234,15 @@ def report(
     typer.echo(_page(config, stage(config, _tracker(config), evaluation=evaluation or None, force=force)))
 
 
-app.command(epilog="Try: sightline predict photos --confidence")(commands.predict)
-app.command(epilog="Try: sightline export --onnx model.onnx")(commands.export)
-app.command(epilog="Try: sightline sweep sweep.yaml --trials 6")(sweeps.sweep)
-app.command(epilog="Try: sightline compare training-1 training-2")(choosing.compare)
-app.command(epilog="Try: sightline promote training-2 --alias staging")(choosing.promote)
-app.command(epilog="Try: sightline sync --all --wandb-project roads")(sync)
+command(epilog="Try: sightline predict photos --confidence")(commands.predict)
+command(epilog="Try: sightline export --onnx model.onnx")(commands.export)
+command(epilog="Try: sightline sweep sweep.yaml --trials 6")(sweeps.sweep)
+command(epilog="Try: sightline compare training-1 training-2")(choosing.compare)
+command(epilog="Try: sightline promote training-2 --alias staging")(choosing.promote)
+command(epilog="Try: sightline sync --all --wandb-project roads")(sync)
 
 
-@app.command(epilog="Try: sightline show data --where 'bicycle = 1 AND Brightness < 120' --sort 'person_share DESC'")
+@command(epilog="Try: sightline show data --where 'bicycle = 1 AND Brightness < 120' --sort 'person_share DESC'")
 @with_settings()
 def show(
     config: Config,
@@ -271,7 +274,7 @@ def show(
     print_parts(*([render_rows(found, names, limit)] if limit else []), render(summary))
 
 
-@app.command(epilog="Try: sightline sample data --drives 12 --frames 4 --width 640 --height 360")
+@command(epilog="Try: sightline sample data --drives 12 --frames 4 --width 640 --height 360")
 def sample(
     folder: Annotated[Path, typer.Argument(help="Folder to write to; made when missing.")],
     drives: Annotated[int, typer.Option(min=1, help="Number of drives.")] = 24,
@@ -296,13 +299,13 @@ def sample(
     typer.echo(folder)
 
 
-@app.command(epilog="Try: sightline init && sightline run --data data --no-pretrained")
+@command(epilog="Try: sightline init && sightline run --data data --no-pretrained")
 def init(force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False) -> None:
     """Write a commented sightline.yaml with every setting into this folder."""
     typer.echo(write_commented(force=force))
 
 
-@app.command(epilog="Try: sightline runs --json")
+@command(epilog="Try: sightline runs --json")
 @with_settings()
 def runs(config: Config, as_json: AsJson = False) -> None:
     """List the runs: what each did, from what, and what came of it."""
@@ -319,7 +322,7 @@ def runs(config: Config, as_json: AsJson = False) -> None:
         say(f"No runs in {config.store} yet. `sightline run` makes some.")
 
 
-@app.command(epilog="Try: sightline artifacts data_model")
+@command(epilog="Try: sightline artifacts data_model")
 @with_settings()
 def artifacts(
     config: Config,
@@ -343,7 +346,7 @@ def artifacts(
         say(f"No artifacts in {config.store} yet. `sightline run` makes some.")
 
 
-@app.command(epilog="Try: sightline flags data:v0 --csv to-repair.csv")
+@command(epilog="Try: sightline flags data:v0 --csv to-repair.csv")
 @with_settings(names=(*STORE, "data", "name"))
 def flags(
     config: Config,
@@ -370,7 +373,7 @@ def flags(
         say(f"No image of {raw.spec} is flagged. `sightline ui` is where images are looked at and flagged.")
 
 
-@app.command("export-view", epilog="Try: sightline export-view 'has=person&iou=person::0.3' --out persons.html")
+@command("export-view", epilog="Try: sightline export-view 'has=person&iou=person::0.3' --out persons.html")
 @with_settings()
 def export_view(
     config: Config,
@@ -409,7 +412,7 @@ def _confirm(size: int, most: int, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-@app.command(epilog="Try: sightline ui --port 8000")
+@command(epilog="Try: sightline ui --port 8000")
 @with_settings(names=("store", "project"))
 def ui(
     config: Config,

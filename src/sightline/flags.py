@@ -100,7 +100,7 @@ def _flag(panel: str, setting: Setting) -> inspect.Parameter:
     flag = f"--{setting.flag}"
     names = [f"{flag}/--no-{flag[2:]}"] if _plain(setting.kind) is bool else [flag]
     shown = _shown(setting)
-    text = f"{setting.text[0].upper()}{setting.text[1:]}." + (f" [dim]\\[default: {shown}][/dim]" if shown else "")
+    text = f"{setting.text[0].upper()}{setting.text[1:]}." + (f" [default: {shown}]" if shown else "")
     option = typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, metavar=_metavar(setting))
     return _parameter(setting.name, _parsed(setting.kind) | None, None, option)
 

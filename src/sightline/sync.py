@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def sync(
     config: Config,
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN...", help="Runs by name or id.", show_default=False)
+        list[str] | None, typer.Argument(metavar="RUN", help="Runs by name or id.", show_default=False)
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All runs that are not mirrored yet, oldest first.")
@@ -64,18 +64,31 @@ def sync_runs(config: Config, tracker: Tracker, records: Sequence[RunRecord], *,
 
 def _mirror(config: Config, tracker: Tracker, record: RunRecord, so_far: str) -> None:
     from sightline.tracking.mirror import told
-    from sightline.tracking.replay import replay
+    from sightline.tracking.replay import known_as, replay
     from sightline.tracking.wandb import WandbMirror
 
     mirror = WandbMirror(tracker.store, tracker.project, tracker.backend, config.wandb)
     try:
         replay(tracker, record, mirror)
+        for evaluation in _told_before(tracker, record):
+            known = (known_as(tracker, evaluation, spec) for spec in (*evaluation.inputs, *evaluation.outputs))
+            mirror.tell_training(evaluation, {artifact.type: artifact for artifact in known})
     except SightlineError:
         mirror.dropped()
         raise
     except Exception as error:
         mirror.dropped()
         raise MirrorError(f"W&B: {told(error)} {so_far}; the same command goes on from there.") from error
+
+
+def _told_before(tracker: Tracker, training: RunRecord) -> list[RunRecord]:
+    """The newest evaluation on valid of what a training made, if it was mirrored when the training was not."""
+    from sightline.tracking.wandb import on_valid
+    from sightline.tracking.wandb_state import read_state
+
+    made = set(training.outputs) if training.job_type == "training" else set()
+    own = [one for one in tracker.runs() if on_valid(one) and made & set(one.inputs)]
+    return [one for one in own[-1:] if read_state(tracker.store, one.id).done]
 
 
 def _chosen(tracker: Tracker, names: Sequence[str], everything: bool) -> list[RunRecord]:

@@ -18,7 +18,7 @@ MODEL_NAMES = (*STORE, "data", "name")
 def predict(
     config: Config,
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Images, folders of images, videos.", show_default=False)
+        list[Path], typer.Argument(metavar="INPUT", help="Images, folders of images, videos.", show_default=False)
     ],
     model: Annotated[
         str,

@@ -30,6 +30,7 @@ def sweep(
 
     Broken off, the same command goes on; given in another shell, it joins in. A sweep file is such as:
 
+    \b
     method: bayes
     metric: {name: miou, goal: maximize}
     parameters:
