@@ -62,7 +62,7 @@ def test_a_file_that_is_no_map_is_refused(tmp_path, text):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"classes\.yaml cannot be read"):
+    with pytest.raises(DataError, match=r"classes\.yaml cannot be read: No such file or directory$"):
         ClassMap.read(tmp_path / "classes.yaml")
 
 

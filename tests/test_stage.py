@@ -202,7 +202,7 @@ def test_tables_that_are_not_there(config, tmp_path):
         find_table("cam/no.parquet", config)
     with pytest.raises(StoreError, match=r"cam_report:v0 holds no table\. It holds: no tables at all"):
         find_table("cam_report", config)
-    with pytest.raises(StoreError, match="There are: cam:v0, cam_report:v0"):
+    with pytest.raises(StoreError, match=r"no file nowhere\.parquet\. There .*There are: cam:v0, cam_report:v0"):
         find_table("nowhere.parquet", config)
     with pytest.raises(DataError, match="cannot be read"):
         find_table(str(write_text(tmp_path / "text.parquet", "no table")), config)

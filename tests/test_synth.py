@@ -231,7 +231,7 @@ def test_another_sample_is_replaced_only_by_force(tmp_path):
     root = make_dataset(tmp_path / "sample", **TINY)
     before = contents(root)
     smaller = TINY | {"drives": 1, "seed": 8}
-    with pytest.raises(DataError, match=r"holds another sample.*drives=2.*seed=7.*--force"):
+    with pytest.raises(DataError, match=r"holds another sample \(2 drives of 2 frames, 96×64, seed 7\).*--force"):
         make_dataset(root, **smaller)
     assert contents(root) == before
     make_dataset(root, **smaller, force=True)

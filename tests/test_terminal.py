@@ -263,6 +263,12 @@ def test_runs_that_failed_or_are_under_way():
     assert line(text, "upload-1").split() == ["upload-1", "running", "2026-05-04", "10:11", "–", "new", "x"]
 
 
+def test_of_a_long_error_the_list_of_runs_has_the_first_line():
+    failed = record(status="failed", error="DataError: 12 problems in 12 images:\n\n12 of 12 images have no mask.")
+    assert line(shown(render_runs([failed])), "training-2").endswith("DataError: 12 problems in 12 images: ")
+    assert "no mask" not in shown(render_runs([failed]))
+
+
 def artifact(name="camvid_model", **changes):
     files = {"weights.safetensors": StoredFile("ab" * 32, 1_500_000), "a[b]/c.json": StoredFile("cd" * 32, 20)}
     facts = {"name": name, "type": "model", "version": 3, "digest": "0123456789abcdef" * 4, "files": files}

@@ -345,6 +345,19 @@ def test_sqlite_that_only_says_io_error_on_a_full_disk(tmp_path, monkeypatch):
     is_closed_as_full(tracker)
 
 
+def test_a_store_that_may_only_be_read(tmp_path, monkeypatch):
+    from trackio.sqlite_storage import SQLiteStorage
+
+    def readonly(*_):
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    tracker = open_tracker(Config(store=str(tmp_path)))
+    save(tracker)
+    monkeypatch.setattr(SQLiteStorage, "list_artifacts", readonly)
+    with pytest.raises(StoreError, match=r"may only be read.* Make it writable, or give a copy of it as --store"):
+        tracker.artifacts()
+
+
 def test_sqlite_in_trouble(tmp_path):
     tracker = open_tracker(Config(store=str(tmp_path)))
     save(tracker)

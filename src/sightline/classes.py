@@ -166,7 +166,9 @@ class ClassMap:
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise DataError(f"The class map {path} cannot be read: {error}") from error
+            raise DataError(
+                f"The class map {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+            ) from error
         if not isinstance(data, dict):
             raise DataError(f"The class map {path} holds no mapping. It needs at least `names: [...]`.")
         return cls.from_dict(data, where=f"The class map {path}")

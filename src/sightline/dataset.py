@@ -153,7 +153,7 @@ def _sample(root: Path, layout: Layout, image: Found) -> tuple[Sample | None, li
     group = layout.group_of(image.path)
     problems = [problem for path in (image.path, mask) if (problem := _file_problem(root, path, mask, image.path))]
     if group is None:
-        detail = f"the group {layout.group!r} finds nothing in it"
+        detail = f"the group '{layout.group}' finds nothing in it"
         problems.append(Problem(ProblemKind.NO_GROUP, image.path, detail))
     if problems or group is None:
         return None, problems

@@ -34,6 +34,10 @@ class _Plan:
     seed: int
     generator: int = GENERATOR
 
+    def __str__(self) -> str:
+        drawn = f"{self.drives} drives of {self.frames} frames, {self.width}×{self.height}, seed {self.seed}"
+        return drawn if self.generator == GENERATOR else f"{drawn}, drawn by another version of Sightline"
+
     def stem(self, drive: int, frame: int) -> str:
         """`0a1b2c3d-00001`: eight hex digits that no other drive of the sample has, and the frame, from 1."""
         first = int(stream(self.seed, 13).integers(2**32))
@@ -91,7 +95,7 @@ def make_dataset(
             _write(root / MANIFEST, _manifest_text(plan, complete=True))
     except OSError as error:
         raise DataError(
-            f"The sample cannot be written to {root}: {error}. Free space, or choose another folder."
+            f"The sample cannot be written to {root}: {error.strerror or error}. Free space, or choose another folder."
         ) from error
     return root
 

@@ -226,7 +226,9 @@ def render_runs(runs: Sequence[RunRecord]) -> RichTable:
 
 def _results(run: RunRecord) -> list[str]:
     told = [name for name in TOLD if run.summary.get(name) is not None] or list(run.summary)
-    return [run.error] if run.error else [f"{name.replace('_', ' ')} {_plain(run.summary[name])}" for name in told[:3]]
+    if run.error:
+        return run.error.splitlines()[:1]
+    return [f"{name.replace('_', ' ')} {_plain(run.summary[name])}" for name in told[:3]]
 
 
 def _took(run: RunRecord) -> str:

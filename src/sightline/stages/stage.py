@@ -66,7 +66,10 @@ def find_table(spec: str, config: Config) -> Table:
     if Path(spec).is_file():
         return Table.read(Path(spec))
     name, _, wanted = spec.partition("/")
-    artifact = open_tracker(config).get(name)
+    try:
+        artifact = open_tracker(config).get(name)
+    except StoreError as error:
+        raise StoreError(f"There is no file {spec}. {error}" if spec.endswith(".parquet") else str(error)) from None
     tables = [path for path in artifact.files if path.endswith(".parquet")]
     path = wanted or next((table for table in TABLES if table in tables), "")
     if path not in tables:

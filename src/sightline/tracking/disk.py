@@ -30,9 +30,8 @@ def writing(store: Path) -> Iterator[None]:
     except OSError as error:
         if is_full_disk(error):
             raise full_disk(store) from error
-        raise StoreError(
-            f"The store {store} cannot be used: {error}. Check that it can be read and written."
-        ) from error
+        said = f"{error.strerror} ({error.filename})" if error.strerror and error.filename else error
+        raise StoreError(f"The store {store} cannot be used: {said}. Check that it can be read and written.") from error
 
 
 def full_disk(store: Path) -> DiskFullError:

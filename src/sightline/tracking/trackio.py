@@ -165,6 +165,11 @@ class TrackioBackend:
             except sqlite3.Error as error:
                 if is_full_disk(error) or has_no_room(self.folder):
                     raise full_disk(self.folder) from error
+                if "readonly" in str(error):
+                    raise StoreError(
+                        f"The store {self.folder.parent} may only be read, but trackio's database has to be written "
+                        "to, even to be read. Make it writable, or give a copy of it as --store."
+                    ) from error
                 raise StoreError(
                     f"trackio's database {self.database} cannot be used: {error}. If it is locked, wait for the "
                     "program that holds it. If it is damaged, put a copy in its place, or move it away: runs and "
