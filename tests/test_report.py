@@ -880,3 +880,14 @@ def test_the_stage_imports_nothing_heavy():
     code = f"import sys, sightline.stages.report; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_on_a_telephone_no_caption_is_wider_than_the_screen(tracker, chromium):
+    Walk().build(tracker)
+    page = chromium.new_page(viewport={"width": 420, "height": 900})
+    report(settings(), tracker)
+    page.goto((tracker.store / "reports" / "town_report.html").as_uri())
+    right = "all => all.map(one => one.getBoundingClientRect().right)"
+    assert max(page.eval_on_selector_all("caption:not(.hidden)", right)) <= 420
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    page.close()
