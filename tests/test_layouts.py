@@ -98,6 +98,7 @@ def test_choose_takes_a_named_preset_and_another_group(tmp_path):
     assert name == "camvid"
     assert layout.group_of("images/0001TP_006690.jpg") == Group("0001TP", "0001TP", 0)
     assert "'^([^_]+)_'" in layout.about
+    assert r"'\d+'" in choose(tmp_path, preset="camvid", group=r"\d+")[1].about  # as it is typed
     assert layout.classes == ROAD_SCENE
 
 
@@ -127,6 +128,12 @@ def test_choose_builds_a_layout_of_ones_own(tmp_path):
 def test_settings_that_do_not_fit_are_refused(tmp_path, settings, text):
     with pytest.raises(ConfigError, match=text):
         choose(tmp_path, **settings)
+
+
+def test_a_class_map_that_is_nowhere_is_looked_for_in_both_places(tmp_path):
+    make_tree(tmp_path, "camvid")
+    with pytest.raises(DataError, match=r"no class map other\.yaml \(--classes\), neither in .* nor in the working"):
+        choose(tmp_path, classes="other.yaml")
 
 
 def test_a_published_split_names_subsets():

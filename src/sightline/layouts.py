@@ -64,7 +64,7 @@ class Layout:
         try:
             re.compile(self.group)
         except re.error as error:
-            raise ConfigError(f"The group {self.group!r} is no regular expression: {error}.") from None
+            raise ConfigError(f"The group '{self.group}' is no regular expression: {error}.") from None
         wrong = sorted(set(self.published.values()) - set(SUBSETS))
         if wrong:
             raise ConfigError(f"The published split names {', '.join(wrong)}; subsets are {', '.join(SUBSETS)}.")
@@ -226,8 +226,12 @@ def choose(
     else:
         name, layout = detect(root, mask, group)
     if classes:
-        path = root / classes
-        return name, replace(layout, classes=ClassMap.read(path if path.exists() else Path(classes)))
+        path = next((one for one in (root / classes, Path(classes)) if one.exists()), None)
+        if path is None:
+            raise DataError(
+                f"There is no class map {classes} (--classes), neither in {root} nor in the working directory."
+            )
+        return name, replace(layout, classes=ClassMap.read(path))
     return name, with_class_file(layout, root)
 
 
@@ -243,7 +247,7 @@ def _describe(images: str, mask: str, group: str) -> Layout:
     missing = [flag for flag, value in (("--mask", mask), ("--group", group)) if not value]
     if missing:
         raise ConfigError(f"--images describes a layout of your own; it needs {' and '.join(missing)} too.")
-    about = f"Described by the user: the group is what {group!r} finds in an image's name. No published split."
+    about = f"Described by the user: the group is what '{group}' finds in an image's name. No published split."
     return Layout(images=(images,), mask=mask, group=group, about=about)
 
 
@@ -255,7 +259,7 @@ def _override(layout: Layout, images: str = "", mask: str = "", group: str = "")
         group=group or layout.group,
     )
     if group and group != layout.group:
-        changed = replace(changed, about=f"The group is what {group!r} finds in an image's name. {layout.about}")
+        changed = replace(changed, about=f"The group is what '{group}' finds in an image's name. {layout.about}")
     return changed
 
 
