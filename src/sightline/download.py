@@ -226,7 +226,7 @@ def _failures_told(url: str) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise _StoppedError(f"the server did not answer in time ({type(error).__name__})") from error
     except httpx.ConnectError as error:
-        raise _StoppedError(f"no connection ({error}); is this machine online?") from error
+        raise _StoppedError(f"no connection ({error}); perhaps this machine is offline") from error
     except httpx.RequestError as error:
         raise _StoppedError(str(error) or type(error).__name__) from error
 
