@@ -129,6 +129,12 @@ def test_help_shows_names_and_choices_whole_however_narrow_the_terminal(command,
     assert commands()[command].epilog in shown  # in one line, to be copied
 
 
+@pytest.mark.parametrize(("environment", "coloured"), [({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)])
+def test_help_is_coloured_unless_colours_are_not_wanted(environment, coloured):
+    shown = CliRunner().invoke(cli.app, ["runs", "--help"], env=environment, color=True).stdout
+    assert ("\x1b[" in shown) == coloured
+
+
 @pytest.mark.parametrize("command", ["", *commands()])
 def test_help_is_in_sentences_and_shows_each_default_once(command):
     shown = CliRunner().invoke(cli.app, [*([command] if command else []), "--help"], env={"COLUMNS": "250"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -64,8 +65,12 @@ def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def _write_section(title: str, rows: list[tuple[str, str]], formatter: Any) -> None:
-    with formatter.section(typer.style(title, bold=True)):
-        formatter.write_dl([(typer.style(name, fg="cyan"), _unbroken(text)) for name, text in rows], col_max=NAMES)
+    with formatter.section(_styled(title, bold=True)):
+        formatter.write_dl([(_styled(name, fg="cyan"), _unbroken(text)) for name, text in rows], col_max=NAMES)
+
+
+def _styled(text: str, **style: Any) -> str:
+    return text if os.environ.get("NO_COLOR") else typer.style(text, **style)
 
 
 def _unbroken(text: str) -> str:
