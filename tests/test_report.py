@@ -533,6 +533,7 @@ def test_undefined_is_a_dash_and_no_bar(tracker):
     evaluation = Walk(classes=ClassMap((*ROAD_SCENE.names, "tram"))).build(tracker)
     page = page_of(report(settings(), tracker))
     assert page.row("IoU on", "tram") == ["tram", "–", "–", "–", "–", "–", "0"]
+    assert "precision where the prediction does" in page.text
     found = results(material_of(tracker, evaluation), settings().problem)
     chart = json.loads(iou_bars(found).spec)
     bars = next(trace for trace in chart["data"] if trace["type"] == "bar")
