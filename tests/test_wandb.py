@@ -139,8 +139,8 @@ def test_a_mirror_that_fails_fails_no_run_and_is_told_nothing_more(tmp_path, cap
     assert [one[0] for one in mirror.told[-2:]] == [hook, "dropped"]
     said = capsys.readouterr().err
     assert said == (
-        "Warning: W&B: RuntimeError: no room at the inn. The run goes on without it; `sightline sync training-1` "
-        "mirrors it later.\n"
+        "Warning: W&B: RuntimeError: no room at the inn. The run goes on without it, and so do those after it; "
+        "`sightline sync training-1` mirrors it later, `sightline sync --all` all of them.\n"
     )
     heard = len(mirror.told)
     train(tracker, raw)

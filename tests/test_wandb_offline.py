@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -287,6 +289,36 @@ def test_the_best_model_so_far_gets_the_alias(tmp_path, monkeypatch):
     aliases = [[alias for alias in artifact.aliases if not alias.startswith("local-")]
                for run in wandb_runs(tmp_path) for artifact in run.artifacts]  # fmt: skip
     assert aliases == [["best", "latest"], ["latest"], ["best", "latest"]]
+
+
+BROKEN_OFF = """
+import os, signal, sys
+from sightline.config import load_config
+from sightline.tracking import open_tracker
+
+tracker = open_tracker(load_config(None, {"store": sys.argv[1], "tracker": "wandb"}))
+with tracker.run("training", config={}, fingerprint="f", resume=True) as run:
+    for step in (run.last_step + 1, run.last_step + 2):
+        run.log({"miou": step / 8}, step)
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("signals", [["SIGKILL"], ["SIGINT"], ["SIGINT", "SIGKILL"], ["SIGKILL", "SIGINT"]])
+def test_a_training_that_goes_on_has_every_epoch_once(tmp_path, monkeypatch, signals):
+    offline(monkeypatch, tmp_path)
+    store = tmp_path / "store"
+    for name in signals:  # what a killed process had told the SDK is lost, whatever the SDK had taken
+        assert subprocess.run([sys.executable, "-c", BROKEN_OFF, store, name], check=False).returncode != 0
+    tracker = open_tracker(load_config(None, {"store": str(store), "tracker": "wandb"}))
+    with tracker.run("training", config={}, fingerprint="f", resume=True) as run:
+        last = run.last_step + 1
+        run.log({"miou": last / 8}, last)
+    wandb.teardown()
+    runs = wandb_runs(store)
+    assert [row["_step"] for one in runs for row in one.history] == list(range(1, last + 1))
+    assert [one.exit_code for one in runs] == [1] * signals.count("SIGINT") + [0]
+    assert (len(tracker.runs()), runs[-1].summary["miou"]) == (1, last / 8)
 
 
 def test_rows_beyond_what_wandb_takes_are_left_out_and_told(tmp_path, monkeypatch):

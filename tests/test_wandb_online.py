@@ -130,6 +130,19 @@ def test_the_lineage_from_upload_to_evaluation_is_whole_at_once_and_by_sync(serv
         assert len(other.calls) == calls
 
 
+def test_a_training_that_comes_after_its_evaluation_has_what_that_found(server, project):
+    for stage in ("ingest", "split", "train"):
+        sightline(stage)
+    sightline("evaluate", "--wandb")
+    assert [run.said["jobType"] for run in server.runs.values()] == ["evaluation"]
+    sightline("sync", "training-1")
+    (training,) = [run for run in server.runs.values() if run.said["jobType"] == "training"]
+    assert {"final_miou", "final_loss", "pred_table", "miou"} <= set(training.summary)
+    calls = len(server.calls)
+    assert "already" in sightline("sync", "training-1", "evaluation-1")
+    assert len(server.calls) == calls
+
+
 def test_a_failed_run_ends_online_with_an_exit_code(server, project):
     next((project / "scenes" / "labels").iterdir()).write_bytes(b"no mask")
     done = CliRunner().invoke(app, ["ingest", "--wandb"])

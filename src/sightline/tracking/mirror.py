@@ -91,8 +91,8 @@ class Careful:
         except Exception as error:
             self._broken = True
             say(
-                f"Warning: W&B: {told(error)} The run goes on without it; `sightline sync {record.name}` mirrors it "
-                "later."
+                f"Warning: W&B: {told(error)} The run goes on without it, and so do those after it; `sightline sync "
+                f"{record.name}` mirrors it later, `sightline sync --all` all of them."
             )
             with contextlib.suppress(Exception):
                 self.dropped()

@@ -18,16 +18,16 @@ def replay(tracker: Tracker, record: RunRecord, mirror: Mirror) -> None:
     """
     mirror.started(record)
     for spec in record.inputs:
-        mirror.used(record, _same(tracker, record, spec))
+        mirror.used(record, known_as(tracker, record, spec))
     for step, metrics in tracker.backend.rows(record.id, record.name):
         mirror.logged(record, step, metrics)
     for spec in record.outputs:
-        mirror.saved(record, tracker.labelled(_same(tracker, record, spec)))
+        mirror.saved(record, tracker.labelled(known_as(tracker, record, spec)))
     mirror.ended(record)
 
 
-def _same(tracker: Tracker, record: RunRecord, spec: str) -> Artifact:
-    """The artifact that the run knew by this name."""
+def known_as(tracker: Tracker, record: RunRecord, spec: str) -> Artifact:
+    """The artifact that the run knew by this name; StoreError where that is another one by now."""
     artifact = tracker.get(spec)
     if artifact.digest != record.digests.get(spec):
         raise StoreError(f"{spec} is no longer what the run {record.name} knew, so the run cannot be mirrored.")

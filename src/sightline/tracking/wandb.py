@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from sightline.tracking.artifact import Artifact
 from sightline.tracking.records import RunRecord
 from sightline.tracking.tracker import Backend
 from sightline.tracking.wandb_run import Heard, Identity, heard, open_run, staged
-from sightline.tracking.wandb_state import NEVER, read_state, write_state
+from sightline.tracking.wandb_state import NEVER, Mirrored, read_state, write_state
 from sightline.tracking.wandb_tables import Upload, digest_alias, predictions, upload
 
 
@@ -39,18 +40,17 @@ class WandbMirror:
         self._run: Any = None
         self._quiet = ExitStack()
         self._heard = Heard()
-        self._inputs: dict[str, Artifact] = {}
-        self._evaluation: Artifact | None = None
+        self._artifacts: dict[str, Artifact] = {}  # type -> what the run read or saved
         self._uploads: list[Any] = []
-        self._floor = NEVER
+        self._floor = self._last = NEVER
 
     def started(self, record: RunRecord) -> None:
-        self._inputs, self._evaluation = {}, None
+        self._artifacts = {}
         group = self._settings.group or str(record.config.get("sweep", ""))
         self._open(Identity(record.id, record.name, record.job_type, group), record.config)
 
     def used(self, record: RunRecord, artifact: Artifact) -> None:
-        self._inputs[artifact.type] = artifact
+        self._artifacts[artifact.type] = artifact
         if self._run.offline:
             return  # the SDK cannot name an input without W&B
         try:
@@ -66,11 +66,10 @@ class WandbMirror:
         if step <= self._floor or not numbers:
             return
         self._run.log(numbers, step=step, commit=True)
-        self._note(record.id, step=step)
+        self._last = step
 
     def saved(self, record: RunRecord, artifact: Artifact) -> None:
-        if artifact.type == "evaluation":
-            self._evaluation = artifact
+        self._artifacts[artifact.type] = artifact
         made = self._upload(artifact)
         self._log(made.made, _aliases(artifact))
         for name, table in made.tables.items():
@@ -80,39 +79,19 @@ class WandbMirror:
         error = {"error": record.error} if record.error or self._run.resumed else {}  # that of the last time goes
         self._run.summary.update({_name(key): value for key, value in record.summary.items()} | error)
         self._close(0 if record.status in ("finished", "stopped") else 1)
-        if self._evaluation and record.status == "finished" and record.summary.get("subset") == "valid":
-            self._tell_training(record, self._evaluation)
-        self._note(record.id, done=True)
+        last = self._last
+        if on_valid(record):
+            self.tell_training(record, self._artifacts)
+        self._note(record.id, done=True, step=last)
 
-    def dropped(self) -> None:
-        run, self._run = self._run, None
-        with self._quiet:
-            if run:
-                run.finish(exit_code=1)
+    def tell_training(self, record: RunRecord, artifacts: Mapping[str, Artifact]) -> None:
+        """What an evaluation on valid found, in the run that trained the model too, if W&B has that one.
 
-    def _open(self, run: Identity, config: Mapping[str, Any]) -> None:
-        self._heard = self._quiet.enter_context(heard())
-        self._run = open_run(self._store, self._project, self._settings, run, config)
-        self._uploads = []
-        state = read_state(self._store, run.id)
-        before = self._run.starting_step - 1  # as W&B has it; an offline run knows of nothing before
-        self._floor = state.step if self._run.offline and state.offline else before
-        say(f"W&B: {self._where()}" + (" (offline: `wandb sync` uploads it)" if self._run.offline else ""))
-        self._note(run.id, done=False, offline=self._run.offline, where=self._where(), step=self._floor)
-
-    def _close(self, exit_code: int) -> None:
-        """Wait until W&B has everything, or the time for it is over, and end the run there."""
-        until = time.monotonic() + self._settings.timeout
-        for made in track(self._uploads, "uploading to W&B", len(self._uploads)):
-            made.wait(timeout=max(1, int(until - time.monotonic())))
-        self._run.finish(exit_code=exit_code)
-        self._heard.check()
-        self._quiet.close()
-        self._run = None
-
-    def _tell_training(self, record: RunRecord, evaluation: Artifact) -> None:
-        """What the evaluation on valid found, in the run that trained the model too."""
-        model, split = self._inputs["model"], self._inputs["split_data"]
+        Args:
+            record: of the evaluation.
+            artifacts: type -> what it read and saved.
+        """
+        model, split, evaluation = (artifacts[kind] for kind in ("model", "split_data", "evaluation"))
         made = [link for link in self._backend.links() if (link.artifact, link.direction) == (model.spec, "output")]
         if not made or not read_state(self._store, made[-1].run_id).done:
             return
@@ -126,11 +105,45 @@ class WandbMirror:
         known = self._backend.rows(training.id, training.name)[-1:]  # a second offline folder would forget it
         self._run.summary.update({_name(key): value for _, row in [*known, (0, final)] for key, value in row.items()})
         self._close(0)
-        self._note(training.id, done=True)
+        self._note(training.id, done=True, step=self._last)
+
+    def dropped(self) -> None:
+        run, self._run = self._run, None
+        with self._quiet:
+            if run:
+                run.finish(exit_code=1)
+
+    def _open(self, run: Identity, config: Mapping[str, Any]) -> None:
+        self._heard = self._quiet.enter_context(heard())
+        self._run = open_run(self._store, self._project, self._settings, run, config)
+        self._uploads = []
+        state = read_state(self._store, run.id)
+        self._clear(state)
+        self._floor = self._last = state.step if self._run.offline else self._run.starting_step - 1  # which W&B tells
+        say(f"W&B: {self._where()}" + (" (offline: `wandb sync` uploads it)" if self._run.offline else ""))
+        self._note(run.id, done=False, offline=self._run.offline, where=self._where())
+
+    def _clear(self, state: Mirrored) -> None:
+        """Remove the offline folder of a run whose process was killed: the SDK's file lacks its end, or all of it.
+
+        What it should hold is told again, and `wandb sync` would upload both.
+        """
+        if state.offline and not state.done and state.where.endswith(state.run):
+            shutil.rmtree(self._store / "wandb" / Path(state.where).name, ignore_errors=True)
+
+    def _close(self, exit_code: int) -> None:
+        """Wait until W&B has everything, or the time for it is over, and end the run there."""
+        until = time.monotonic() + self._settings.timeout
+        for made in track(self._uploads, "uploading to W&B", len(self._uploads)):
+            made.wait(timeout=max(1, int(until - time.monotonic())))
+        self._run.finish(exit_code=exit_code)
+        self._heard.check()
+        self._quiet.close()
+        self._run = None
 
     def _upload(self, artifact: Artifact) -> Upload:
         with staged(self._store):
-            return upload(artifact, self._inputs, self._settings.references)
+            return upload(artifact, self._artifacts, self._settings.references)
 
     def _log(self, made: Any, aliases: list[str] | None) -> None:
         self._run.log_artifact(made, aliases=aliases)
@@ -139,7 +152,7 @@ class WandbMirror:
 
     def _show(self, name: str, table: Any) -> None:
         """Log a table that an artifact holds, as `run.log(table)` does, which imports pandas first (35 MB)."""
-        step = max(self._run.step, self._floor + 1)
+        step = self._last = max(self._run.step, self._floor + 1)
         if hasattr(table, "columns"):  # a joined table has no file of its own
             table.bind_to_run(self._run, name, step)
         self._run.log({name: table.to_json(self._run)}, step=step)
@@ -149,6 +162,11 @@ class WandbMirror:
 
     def _note(self, run_id: str, **facts: Any) -> None:
         write_state(self._store, replace(read_state(self._store, run_id), **facts))
+
+
+def on_valid(record: RunRecord) -> bool:
+    """Whether a run is an evaluation on valid that ended well: the course has what it found in the training's run."""
+    return (record.job_type, record.status, record.summary.get("subset")) == ("evaluation", "finished", "valid")
 
 
 def _name(name: str) -> str:

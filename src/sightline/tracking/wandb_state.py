@@ -20,7 +20,7 @@ class Mirrored:
         done: W&B has all of it; for an offline run, the folder does.
         offline: it was written for `wandb sync`, not uploaded.
         where: its page, or the folder.
-        step: the last step that was logged.
+        step: the last step that W&B has for sure, or an offline folder that was closed.
     """
 
     run: str

@@ -53,12 +53,12 @@ class Upload:
         return self.made.add(table, name)
 
 
-def upload(artifact: Artifact, inputs: Mapping[str, Artifact], references: bool) -> Upload:
+def upload(artifact: Artifact, known: Mapping[str, Artifact], references: bool) -> Upload:
     """A version with the tables that belong to its type.
 
     Args:
         artifact: the version here.
-        inputs: type -> artifact that its run read; an evaluation takes the images from the split dataset.
+        known: type -> artifact that its run read or saved; an evaluation takes the images from the split dataset.
         references: see `Upload`.
     """
     made = Upload(artifact, references)
@@ -66,9 +66,9 @@ def upload(artifact: Artifact, inputs: Mapping[str, Artifact], references: bool)
         made.table("eda_table", eda_table(artifact, artifact.table("eda_table.parquet")))
     elif artifact.type == "split_data" and f"{JOINED}.parquet" in artifact:
         _add_joined(made)
-    elif artifact.type == "evaluation" and "split_data" in inputs:
-        add_media(made.made, artifact, inputs["split_data"], references)
-        made.table(PREDICTED, pred_table(artifact, inputs["split_data"]))
+    elif artifact.type == "evaluation" and "split_data" in known:
+        add_media(made.made, artifact, known["split_data"], references)
+        made.table(PREDICTED, pred_table(artifact, known["split_data"]))
     return made
 
 
