@@ -1,6 +1,7 @@
 """Decoded images kept on the disk: the same pixels as the files', checked, rebuilt when stale, bounded in size."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -137,6 +138,14 @@ def test_a_set_that_is_too_large_is_decoded_each_time_and_that_is_said(items, ca
     source = opened(items, canvas, tmp_path, limit=1e-6)
     assert isinstance(source, Decoded) and caches(tmp_path) == []
     assert "--cache-gb" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_nearly_full_takes_no_cache_and_that_is_said(items, canvas, tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)._replace(free=2**28)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    source = opened(items, canvas, tmp_path)
+    assert isinstance(source, Decoded) and caches(tmp_path) == []
+    assert "its disk has 0.3 GB left" in capsys.readouterr().err
 
 
 def test_no_cache_leaves_nothing_on_the_disk(items, canvas):

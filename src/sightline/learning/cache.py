@@ -30,6 +30,8 @@ FORMAT = 1
 MANIFEST, PARTS = "cache.json", ("images.npy", "masks.npy")
 THREADS = 4
 GIGABYTE = 10**9
+SPARE = 2**28
+"""Bytes of the disk that a new cache leaves to others: the checkpoint and the model that are to come."""
 
 
 @dataclass(frozen=True)
@@ -107,23 +109,20 @@ class Decoded:
 def open_source(items: Sequence[Item], canvas: Canvas, folder: Path | None, digest: str, limit: float) -> Source:
     """The items as a `Source`: from their cache, which is made when it is not there, damaged or of other files.
 
+    A set that has no room is decoded anew each time, and that is said.
+
     Args:
         items: images and masks as files.
         canvas: the size they are brought to.
         folder: where caches lie; None for none at all.
         digest: of the artifact that the files belong to.
-        limit: gigabytes (10⁹ bytes) that all caches together may take. Those used longest ago make room; a set that
-            needs more than this is decoded anew each time, and that is said.
+        limit: gigabytes (10⁹ bytes) that all caches together may take. Those used longest ago make room.
     """
     if folder is None:
         return Decoded(items, canvas)
     needed = len(items) * canvas.size[0] * canvas.size[1] * 4
     if needed > limit * GIGABYTE:
-        say(
-            f"{len(items)} images at {canvas.size[0]}×{canvas.size[1]} would take {needed / GIGABYTE:.1f} GB decoded, "
-            f"more than --cache-gb {limit:g}: they are decoded anew in every epoch."
-        )
-        return Decoded(items, canvas)
+        return _without(items, canvas, needed, f"more than --cache-gb {limit:g}")
     from filelock import FileLock
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,9 +131,21 @@ def open_source(items: Sequence[Item], canvas: Canvas, folder: Path | None, dige
         if not _intact(place):
             shutil.rmtree(place, ignore_errors=True)
             _make_room(folder, limit * GIGABYTE - needed)
+            free = shutil.disk_usage(folder).free
+            if needed > free - SPARE:  # a memory map on a full disk ends the process without a word
+                return _without(items, canvas, needed, f"and its disk has {free / GIGABYTE:.1f} GB left")
             _build(items, canvas, place)
         (place / MANIFEST).touch()
         return Mapped(*(np.load(place / part, mmap_mode="r") for part in PARTS))
+
+
+def _without(items: Sequence[Item], canvas: Canvas, needed: int, why: str) -> Decoded:
+    height, width = canvas.size
+    say(
+        f"{len(items)} images at {height}×{width} would take {needed / GIGABYTE:.1f} GB decoded, {why}: they are "
+        "decoded anew in every epoch."
+    )
+    return Decoded(items, canvas)
 
 
 def _key(items: Sequence[Item], canvas: Canvas, digest: str) -> str:
