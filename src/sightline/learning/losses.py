@@ -74,15 +74,17 @@ class CrossEntropyDice(nn.Module):
 
 
 class Sum(nn.Module):
-    """The sum of losses of the same arguments."""
+    """The sum of losses of the same arguments, which the libraries do not define where every pixel is ignored."""
 
-    def __init__(self, *losses: nn.Module) -> None:
+    def __init__(self, ignore_index: int, *losses: nn.Module) -> None:
         super().__init__()
-        self.losses = nn.ModuleList(losses)
+        self.ignore_index, self.losses = ignore_index, nn.ModuleList(losses)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Logits B×C×h×w, target B×h×w integers -> a scalar."""
+        """Logits B×C×h×w, target B×h×w integers -> a scalar; 0 where every pixel is ignored."""
         logits, target = logits.as_subclass(torch.Tensor).float(), target.as_subclass(torch.Tensor).long()
+        if bool((target == self.ignore_index).all()):
+            return logits.sum() * 0
         return torch.stack([loss(logits, target) for loss in self.losses]).sum()
 
 
@@ -100,9 +102,9 @@ def loss_of(settings: Train, ignore_index: int, weights: Sequence[float] | None 
         return CrossEntropyDice(ignore_index, weights)
     entropy = CrossEntropyDice(ignore_index, weights, dice=False)
     if settings.loss == "ce+lovasz":
-        return Sum(entropy, models.losses.LovaszLoss("multiclass", ignore_index=ignore_index))
+        return Sum(ignore_index, entropy, models.losses.LovaszLoss("multiclass", ignore_index=ignore_index))
     if settings.loss == "focal":
-        return Sum(models.losses.FocalLoss("multiclass", ignore_index=ignore_index))
+        return Sum(ignore_index, models.losses.FocalLoss("multiclass", ignore_index=ignore_index))
     return entropy
 
 
