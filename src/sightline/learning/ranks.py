@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from sightline.config import Train
-from sightline.console import console
+from sightline.console import console, say
 from sightline.errors import ConfigError, TrainingError
 
 T = TypeVar("T")
@@ -136,11 +136,15 @@ def _ended_as_interrupted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def lost_peers() -> Iterator[None]:
-    """Turns the error of a connection whose other end is gone into an interrupt; what happened that other end says."""
+    """Turns the error of a connection whose other end is gone into an interrupt; what happened that other end says.
+
+    What the connection says is told all the same: where GPUs cannot reach each other, no end says more.
+    """
     try:
         yield
     except RuntimeError as error:
         if world().several and _is_lost(error):
+            say(f"The processes are no longer connected: {str(error).strip().splitlines()[0][:200]}")
             raise KeyboardInterrupt from error
         raise
 
