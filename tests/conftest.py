@@ -25,6 +25,17 @@ def no_proxy(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture
+def one_thread():
+    """torch computes in one thread: images as small as those of the tests are no work for several."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """(configuration, folder): a walk up to a model of one epoch, `scenes_model:v0`, also as `new/model.onnx`, and what

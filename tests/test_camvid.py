@@ -11,16 +11,11 @@ from sightline.config import load_config
 from sightline.tracking import open_tracker
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
-pytestmark = pytest.mark.skipif(not CAMVID.is_dir(), reason="CamVid is not here")
+pytestmark = [
+    pytest.mark.skipif(not CAMVID.is_dir(), reason="CamVid is not here"),
+    pytest.mark.usefixtures("one_thread"),
+]
 SMALL = {"pretrained": False, "epochs": 1, "image_size": [64, 96], "limit": 60, "folds": 5, "resamples": 100, "seed": 1}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_its_preset_is_found_and_nothing_is_wrong_with_it(tmp_path):

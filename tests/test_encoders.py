@@ -30,14 +30,7 @@ from sightline.sample import make_dataset
 
 ARCHS = ("light", "unet", "linknet", "fpn", "deeplabv3plus", "segformer")
 SMALL = {"pretrained": False, "epochs": 1, "image_size": (64, 96), "batch_size": 3, "precision": "bf16"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

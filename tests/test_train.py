@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import subprocess
 import sys
 
@@ -16,10 +15,10 @@ from sightline.classes import ROAD_SCENE, ClassMap
 from sightline.config import Train, load_config
 from sightline.errors import ConfigError, TrainingError
 from sightline.learning.cache import Canvas, Decoded
-from sightline.learning.checkpoint import network_of
+from sightline.learning.checkpoint import network_of, restore
 from sightline.learning.course import course_loaders
 from sightline.learning.data import loaders
-from sightline.learning.device import deterministic, device_of, precision_of
+from sightline.learning.device import deterministic, device_of, layout_of, precision_of
 from sightline.learning.learner import find_lr, fit, make_learner
 from sightline.learning.losses import CrossEntropyDice, class_weights, loss_of
 from sightline.learning.model import Segmenter, build, load_weights, rebuild, save_weights
@@ -29,14 +28,7 @@ from sightline.sample import make_dataset
 SMALL = Train(pretrained=False, epochs=2, image_size=(64, 96), batch_size=4)
 COURSE = Train(pretrained=False, epochs=1, image_size=(64, 96), batch_size=4, recipe="course")
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Images this small are no work for several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +108,53 @@ def test_a_damaged_checkpoint_is_told_and_never_unpickled(items, tmp_path):
     torch.save({"model": Evil()}, tmp_path / "checkpoint.pt")
     with pytest.raises(TrainingError, match="--force"):
         trained(items, tmp_path)
+
+
+def test_a_checkpoint_is_restored_where_it_is_gone_on_with(items, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        trained(items, tmp_path, stop_after=1)
+    learner, _ = make_learner(items[:9], items[9:], ROAD_SCENE, SMALL, 1)
+    learner.dls.device = torch.device("meta")  # stands for a GPU
+    restore(learner, tmp_path)
+    moments = [tensor for state in learner.opt.opt.state.values() for tensor in state.values()]
+    assert {tensor.device.type for tensor in (*moments, *learner.model.parameters())} == {"meta"}
+
+
+def test_a_checkpoint_that_a_power_cut_left_empty_is_told(items, tmp_path):
+    (tmp_path / "checkpoint.pt").touch()
+    with pytest.raises(TrainingError, match=r"empty.* --force"):
+        trained(items, tmp_path)
+
+
+def test_a_batch_that_is_broken_off_leaves_nothing_to_the_next_training(items, tmp_path):
+    half = Train(**{**vars(SMALL), "epochs": 1, "precision": "bf16"})
+    trained(items, tmp_path / "before", half)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    learner, metric = make_learner(items[:9], items[9:], ROAD_SCENE, half, 1)
+    learner.model.network.decoder.register_forward_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(learner, metric, half, 1, tmp_path / "broken", lambda row, speed: None)
+    assert not torch.is_autocast_enabled("cpu")
+    trained(items, tmp_path / "after", half)
+    before, after = (digest(tmp_path / name / "best.safetensors") for name in ("before", "after"))
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA ran out of memory."), RuntimeError("MPS backend out of memory (18 GB).\nMore.")],
+)
+def test_memory_that_does_not_suffice_is_told(items, tmp_path, error):
+    def fail(*_):
+        raise error
+
+    learner, metric = make_learner(items[:9], items[9:], ROAD_SCENE, SMALL, 1)
+    learner.model.network.decoder.register_forward_hook(fail)
+    with pytest.raises(TrainingError, match=r"memory.*smaller --batch-size"):
+        fit(learner, metric, SMALL, 1, tmp_path, lambda row, speed: None)
 
 
 def test_a_loss_that_diverges_is_told(items, tmp_path):
@@ -226,12 +265,6 @@ def test_the_loss_leaves_ignored_pixels_out():
     assert not torch.isclose(loss(logits, target), loss(other, torch.where(target == 255, 0, target)))
 
 
-def test_the_loss_of_nothing_but_ignored_pixels_is_a_number():
-    loss = CrossEntropyDice(255)(torch.randn(1, 7, 8, 8, requires_grad=True), torch.full((1, 8, 8), 255))
-    assert math.isfinite(float(loss.detach()))
-    loss.backward()
-
-
 def test_cross_entropy_and_dice_are_those_of_the_formulas():
     logits, target = torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 5, 5))
     share = logits.softmax(1).movedim(1, -1)
@@ -252,6 +285,14 @@ def test_cross_entropy_and_dice_are_those_of_the_libraries():
     assert torch.isclose(ours, peer, atol=1e-5)
     gradients = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (ours, peer)]
     assert torch.allclose(*gradients, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["ce+dice", "ce", "ce+lovasz", "focal"])
+def test_a_loss_of_nothing_but_ignored_pixels_is_0(loss):
+    logits = torch.randn(2, 3, 8, 8, requires_grad=True)
+    made = loss_of(Train(loss=loss), 255, [1.0, 2.0, 3.0])(logits, torch.full((2, 8, 8), 255).byte())
+    made.backward()
+    assert made == 0 and not logits.grad.any()
 
 
 @pytest.mark.parametrize("loss", ["ce", "ce+lovasz", "focal"])
@@ -333,6 +374,20 @@ def test_what_does_not_exist_is_told_with_what_does(items, settings, error, text
 
 def test_auto_takes_the_best_device_there_is():
     assert device_of("auto") in ("cuda", "mps", "cpu")
+
+
+def test_channels_come_last_but_on_apples_gpus(items, monkeypatch):
+    import sightline.learning.data
+    import sightline.learning.learner
+
+    for device, last in (("cpu", True), ("cuda", True), ("mps", False)):
+        for module in (sightline.learning.data, sightline.learning.learner):
+            monkeypatch.setattr(module, "layout_of", lambda _, device=device: layout_of(device))
+        learner, _ = make_learner(items[:9], items[9:], ROAD_SCENE, SMALL, 1)
+        images, _ = learner.dls.train.one_batch()
+        for tensor in (images, learner.model.network.encoder.layer1[0].conv1.weight):
+            assert tensor.is_contiguous(memory_format=torch.channels_last) is last
+            assert tensor.is_contiguous() is not last
 
 
 def test_auto_takes_bf16_only_where_the_cpu_computes_with_it(monkeypatch):

@@ -22,6 +22,8 @@ from sightline.learning.metrics import Counts, confusion_of_counts, iou, miou, p
 from sightline.learning.model import Segmenter, load_weights, save_weights
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.safetensors"
+DAMAGE = (*(OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AssertionError, pickle.UnpicklingError),)
+"""What loading a file that is no checkpoint raises."""
 
 Log = Callable[[dict[str, float], float | None], None]
 
@@ -188,6 +190,7 @@ def restore(learner: Any, folder: Path) -> History:
     Raises:
         TrainingError: the checkpoint is damaged, or of another network.
     """
+    learner.model.to(learner.dls.device)  # fastai does it when fitting begins, but the optimiser's state goes there now
     learner.create_opt()
     path = folder / CHECKPOINT
     if not path.exists():
@@ -196,13 +199,15 @@ def restore(learner: Any, folder: Path) -> History:
         state = torch.load(path, map_location=learner.dls.device, weights_only=True)
         network_of(learner).load_state_dict(state["model"])
         learner.opt.load_state_dict(state["optimizer"])
-    except (OSError, RuntimeError, KeyError, ValueError, AssertionError, pickle.UnpicklingError) as error:
+        scaler, history = state["scaler"], History(state["rows"], state["best"], state["best_epoch"])
+    except DAMAGE as error:
+        text = " ".join(str(error).split())[:200] or "it is empty"
         raise TrainingError(
-            f"The checkpoint {path} cannot be gone on from ({error}). Train again from the beginning with --force."
+            f"The checkpoint {path} cannot be gone on from ({text}). Train again from the beginning with --force."
         ) from error
-    if state["scaler"]:
-        learner.add_cb(RestoreScaler(state["scaler"]))
-    return History(state["rows"], state["best"], state["best_epoch"])
+    if scaler:
+        learner.add_cb(RestoreScaler(scaler))
+    return history
 
 
 class RestoreScaler(vision.Callback):  # type: ignore[misc]

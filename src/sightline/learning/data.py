@@ -12,10 +12,11 @@ from fastcore.basics import chunked
 
 from sightline.config import Train
 from sightline.learning.cache import Source
+from sightline.learning.device import layout_of
 from sightline.learning.libraries import vision
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images B×3×h×w float32, 0 to 1, channels last in memory; masks B×h×w uint8."""
+"""Images B×3×h×w float32, 0 to 1, as `layout_of` has it in memory; masks B×h×w uint8."""
 Change = Callable[[Batch], Batch]
 
 SCALE = (0.75, 1.5)
@@ -49,7 +50,7 @@ class Batches(vision.DataLoader):  # type: ignore[misc]
     def after_batch(self, batch: Batch) -> Batch:
         """On the device: float images, augmented."""
         images, masks = batch
-        ready = images.float().div_(255), masks
+        ready = images.to(torch.float32, memory_format=layout_of(images.device.type)).div_(255), masks
         return self.change(ready) if self.change else ready
 
 

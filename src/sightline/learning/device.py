@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from sightline.errors import TrainingError
 from sightline.learning.libraries import vision
 from sightline.learning.ranks import world
 
+NO_MEMORY = ("out of memory", "can't allocate memory")
+"""What torch says in errors that are no `OutOfMemoryError`."""
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -55,6 +57,29 @@ def _cpu_has_bf16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
 
 
+def layout_of(device: str) -> torch.memory_format:
+    """How images and weights lie in memory: channels last, but on Apple's GPUs, where torch gained that late.
+
+    There the backward pass of batch norm failed on it, up to pytorch/pytorch#188371 of June 2026.
+    """
+    return torch.contiguous_format if device == "mps" else torch.channels_last
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """TrainingError in place of torch's where memory does not suffice; Apple's GPUs and CPUs have no class for that."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in text for sign in NO_MEMORY):
+            raise
+        raise TrainingError(
+            f"There is not enough memory to train so: {text.splitlines()[0][:200]} Try a smaller --batch-size or "
+            "--image-size."
+        ) from error
+
+
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
     """For the length of the block torch takes deterministic algorithms alone, where that is wanted.
@@ -89,10 +114,19 @@ class HalfPrecision(vision.MixedPrecision):  # type: ignore[misc]
 
     def __init__(self, device: str, precision: str) -> None:
         super().__init__(precision)
-        self.device, self.precision = device, precision
+        self.device, self.precision, self.batch = device, precision, ExitStack()
 
     def before_fit(self) -> None:
         """fastai's event: the context of every batch, and the scaler, which does nothing in bf16."""
         self.autocast: Any = autocast(self.device, dtype=TYPES[self.precision])
         self.learn.scaler = GradScaler(self.device, enabled=self.precision == "fp16")
         self.scales = vision.L()
+
+    def before_batch(self) -> None:
+        """fastai's event: from here to the loss it is computed in half precision."""
+        self.batch.enter_context(self.autocast)
+
+    def after_loss(self) -> None:
+        """fastai's event, and to be called where a batch is broken off: else all that this process computes later is in
+        half precision too, and with the weights of that batch, which autocast keeps."""
+        self.batch.close()

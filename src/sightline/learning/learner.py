@@ -20,7 +20,7 @@ from sightline.learning.cache import Canvas, Decoded, Source
 from sightline.learning.checkpoint import History, KeepBest, Log, MeanIoU, network_of, reseed, restore
 from sightline.learning.course import course_learner, course_loaders
 from sightline.learning.data import loaders
-from sightline.learning.device import HalfPrecision, deterministic, device_of, precision_of
+from sightline.learning.device import HalfPrecision, deterministic, device_of, enough_memory, layout_of, precision_of
 from sightline.learning.encoders import torchvision_model
 from sightline.learning.libraries import vision
 from sightline.learning.losses import loss_of
@@ -57,12 +57,10 @@ def make_learner(
         TrainingError: weights, a device or a precision that cannot be had.
         ConfigError: an architecture or an encoder that does not exist, or one that is not the course's.
     """
+    device, metric = device_of(settings.device), MeanIoU(classes)
+    reseed(seed, 0)
     if settings.recipe == "course":
         _check_course(settings)
-    device = device_of(settings.device)
-    reseed(seed, 0)
-    metric = MeanIoU(classes)
-    if settings.recipe == "course":
         dls = course_loaders(train, valid, classes, settings, device)
         learner = course_learner(dls, classes, settings, [metric])
     else:
@@ -93,7 +91,7 @@ def _default(dls: Any, classes: ClassMap, settings: Train, metric: MeanIoU, weig
     model = build(settings, len(classes), begins_pretrained(settings))
     return vision.Learner(
         dls,
-        model.to(memory_format=torch.channels_last),
+        model.to(memory_format=layout_of(str(dls.device))),
         loss_func=loss_of(settings, classes.ignore_index, weights).to(dls.device),
         opt_func=partial(vision.OptimWrapper, opt=partial(torch.optim.AdamW, fused=str(dls.device) != "mps")),
         splitter=_encoder_and_rest,
@@ -161,7 +159,7 @@ def fit(learner: Any, metric: MeanIoU, settings: Train, seed: int, folder: Path,
                     lambda row, speed: log(row, speed and speed * here.size), lambda done: step(done, total),
                 )  # fmt: skip
                 callbacks = [keeper, *_start(settings)]
-                with _own_words():
+                with _own_words(), enough_memory(), _left_as_it_was(learner):
                     learner.fit_one_cycle(settings.epochs, _rates(settings), cbs=callbacks, start_epoch=start)
     return history
 
@@ -173,6 +171,16 @@ def _own_words() -> Iterator[None]:
         yield
     except TrainingError as error:
         raise TrainingError(str(error).rpartition("`:\n\t")[2]) from None
+
+
+@contextlib.contextmanager
+def _left_as_it_was(learner: Any) -> Iterator[None]:
+    """A batch that is broken off, by Ctrl-C or an error, leaves this process computing as before."""
+    try:
+        yield
+    finally:
+        for callback in learner.cbs.filter(vision.risinstance(HalfPrecision)):
+            callback.after_loss()
 
 
 def _fine_tunes(settings: Train) -> bool:
@@ -202,7 +210,7 @@ def find_lr(learner: Any, folder: Path) -> tuple[float, list[tuple[float, float]
     learner.path = folder
     with progress("finding a learning rate (batches)", FINDER_STEPS) as step:
         told = Counting(lambda done: step(done, FINDER_STEPS))
-        with learner.added_cbs([told]), warnings.catch_warnings():
+        with learner.added_cbs([told]), enough_memory(), _left_as_it_was(learner), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # numpy.core, which fastai still names
             suggested = learner.lr_find(num_it=FINDER_STEPS, show_plot=False)
     steps = zip(learner.recorder.lrs, (float(loss) for loss in learner.recorder.losses), strict=True)
