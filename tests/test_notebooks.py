@@ -6,8 +6,10 @@ import re
 import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nbformat
+import pandas
 import pytest
 import typer
 from pages import ROOT, blocks, slug
@@ -168,6 +170,14 @@ def test_the_baseline_shows_curves_scores_and_the_worst_images(executed, folder)
     assert tracker.get("road-scenes_model:staging").type == "model"
 
 
+def test_a_class_that_no_image_shows_has_no_row_among_the_mistakes(tmp_path):
+    (tmp_path / "confusion.csv").write_text("Target,road,person\nroad,3,1\nperson,0,0\n")
+    (cell,) = [cell.source for cell in kept("03_baseline").cells if "background_gradient" in cell.source]
+    scope = {"pd": pandas, "evaluation": SimpleNamespace(path=tmp_path.joinpath)}
+    exec(cell, scope)  # pandas draws what is undefined in black
+    assert scope["shares"].to_dict("index") == {"road": {"road": 75.0, "person": 25.0}}
+
+
 def test_long_work_shows_a_bar_that_is_full_at_the_end(executed):
     html = shown(executed["03_baseline"], "model = sightline.train(")
     done, total = re.search(r'<progress value="(\d+)" max="(\d+)"></progress> training \(batches\)', html).groups()
@@ -202,6 +212,29 @@ def test_commands_of_the_page_on_the_course_exist():
         group.commands[name].make_context(name, arguments)  # raises where an argument is unknown
     flags = {flag for command in group.commands.values() for option in command.params for flag in option.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= flags
+
+
+CELLS = {
+    "01_EDA": "requirements.txt / DEBUG / imports / untar_data(URL) / path.ls() / label_func / get_classes_per_image / "
+    "_create_table / wandb.init / RAW_DATA_AT / add_file / add_dir / get_image_files / image_files[:10] / "
+    'raw_data_at.add(table, "eda_table") / log_artifact / finish',
+    "02_Split": "`data_split` / use_artifact / download() / os.listdir / s.split('-')[0] / get_column('bicycle') / "
+    "StratifiedGroupKFold(n_splits=10) / value_counts() / df.to_csv('data_split.csv') / PROCESSED_DATA_AT / "
+    "wandb.Table(dataframe=df) / wandb.JoinedTable / add(join_table",
+    "03_Baseline": "train_config / set_seed / df[df.Stage != 'test'] / is_valid / image_fname / get_data / "
+    "wandb.config / MIOU() / unet_learner / SaveModelCallback / WandbCallback / fit_one_cycle / get_predictions / "
+    "create_iou_table / pred_table / learn.validate() / wandb.summary",
+    "04_refactor_baseline": "download_data / get_df / log_predictions / log_final_metrics / train(config)",
+    "train.py, sweep.yaml": "argparse / getattr(tvmodels / MixedPrecision() / wandb sweep / wandb agent",
+    "eval.py": "tags=['staging'] / model-registry / logged_by().config / ds_idx / count_by_class / log_hist / "
+    "display_diagnostics",
+}
+"""What the cells of the course call, in their order."""
+
+
+@pytest.mark.parametrize("notebook", CELLS)
+def test_the_page_on_the_course_has_a_line_for_each_cell(notebook):
+    assert [call for call in CELLS[notebook].split(" / ") if call not in PAGE] == []
 
 
 def test_what_the_page_on_the_course_calls_is_there():
