@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 	$(BIN)/sightline run --config demo/sightline.yaml --store demo/.sightline
 
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(if $(SLOW),-m "slow or not slow")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(if $(SLOW),-m "slow or not slow")
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -16,6 +16,13 @@ settings.load_profile("sightline")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONG = ("readme", "pipeline", "distributed", "sweep", "docs_artifacts", "encoders", "recipe", "train_command")
+"""Files of few tests that take a minute or more: begun last, one of them would keep a single core busy at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
+
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
