@@ -145,7 +145,7 @@ def test_a_batch_that_is_broken_off_leaves_nothing_to_the_next_training(items, t
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA ran out of memory."), RuntimeError("MPS backend out of memory (18 GB).\nMore.")],
+    [torch.OutOfMemoryError("CUDA out of memory. Tried …"), RuntimeError("MPS backend out of memory (18 GB).\nMore.")],
 )
 def test_memory_that_does_not_suffice_is_told(items, tmp_path, error):
     def fail(*_):
@@ -155,6 +155,18 @@ def test_memory_that_does_not_suffice_is_told(items, tmp_path, error):
     learner.model.network.decoder.register_forward_hook(fail)
     with pytest.raises(TrainingError, match=r"memory.*smaller --batch-size"):
         fit(learner, metric, SMALL, 1, tmp_path, lambda row, speed: None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"arch": "deeplabv3plus", "batch_size": 1}, "larger --batch-size"),
+        ({"arch": "pan", "image_size": (32, 32)}, "larger --image-size"),
+    ],
+)
+def test_batches_that_are_too_small_for_a_network_are_told(items, tmp_path, settings, text):
+    with pytest.raises(TrainingError, match=text):
+        trained(items, tmp_path, Train(**{**vars(SMALL), **settings}))
 
 
 def test_a_loss_that_diverges_is_told(items, tmp_path):

@@ -15,8 +15,12 @@ from sightline.errors import TrainingError
 from sightline.learning.libraries import vision
 from sightline.learning.ranks import world
 
-NO_MEMORY = ("out of memory", "can't allocate memory")
-"""What torch says in errors that are no `OutOfMemoryError`."""
+ADVICE = {
+    **dict.fromkeys(("out of memory", "can't allocate memory"), "Try a smaller --batch-size or --image-size."),
+    "more than 1 value per channel": "Try a larger --batch-size or --image-size, or another --arch.",
+    "utput size is too small": "Try a larger --image-size, or another --arch.",
+}
+"""What torch says, in errors of no class of their own -> what to do about it."""
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -66,18 +70,16 @@ def layout_of(device: str) -> torch.memory_format:
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
-    """TrainingError in place of torch's where memory does not suffice; Apple's GPUs and CPUs have no class for that."""
+def advised() -> Iterator[None]:
+    """TrainingError with what to do, in place of what torch says of batches that are too large or too small."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and not any(sign in text for sign in NO_MEMORY):
+        advice = next((advice for sign, advice in ADVICE.items() if sign in text), "")
+        if not advice:
             raise
-        raise TrainingError(
-            f"There is not enough memory to train so: {text.splitlines()[0][:200]} Try a smaller --batch-size or "
-            "--image-size."
-        ) from error
+        raise TrainingError(f"This cannot be trained so: {text.splitlines()[0][:200].rstrip('.')}. {advice}") from error
 
 
 @contextmanager

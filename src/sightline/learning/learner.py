@@ -20,7 +20,7 @@ from sightline.learning.cache import Canvas, Decoded, Source
 from sightline.learning.checkpoint import History, KeepBest, Log, MeanIoU, network_of, reseed, restore
 from sightline.learning.course import course_learner, course_loaders
 from sightline.learning.data import loaders
-from sightline.learning.device import HalfPrecision, deterministic, device_of, enough_memory, layout_of, precision_of
+from sightline.learning.device import HalfPrecision, advised, deterministic, device_of, layout_of, precision_of
 from sightline.learning.encoders import torchvision_model
 from sightline.learning.libraries import vision
 from sightline.learning.losses import loss_of
@@ -159,7 +159,7 @@ def fit(learner: Any, metric: MeanIoU, settings: Train, seed: int, folder: Path,
                     lambda row, speed: log(row, speed and speed * here.size), lambda done: step(done, total),
                 )  # fmt: skip
                 callbacks = [keeper, *_start(settings)]
-                with _own_words(), enough_memory(), _left_as_it_was(learner):
+                with _own_words(), advised(), _left_as_it_was(learner):
                     learner.fit_one_cycle(settings.epochs, _rates(settings), cbs=callbacks, start_epoch=start)
     return history
 
@@ -210,7 +210,7 @@ def find_lr(learner: Any, folder: Path) -> tuple[float, list[tuple[float, float]
     learner.path = folder
     with progress("finding a learning rate (batches)", FINDER_STEPS) as step:
         told = Counting(lambda done: step(done, FINDER_STEPS))
-        with learner.added_cbs([told]), enough_memory(), _left_as_it_was(learner), warnings.catch_warnings():
+        with learner.added_cbs([told]), advised(), _left_as_it_was(learner), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # numpy.core, which fastai still names
             suggested = learner.lr_find(num_it=FINDER_STEPS, show_plot=False)
     steps = zip(learner.recorder.lrs, (float(loss) for loss in learner.recorder.losses), strict=True)
