@@ -78,7 +78,7 @@ def _session(path: Path, device: str) -> Any:
     except TrainingError:
         raise
     except Exception as error:  # onnxruntime's errors have no common base
-        text = " ".join(str(error).split())[:200]
+        text = " ".join(str(error).split())[:200].rstrip(".")
         raise TrainingError(f"{path} cannot be loaded as an ONNX model: {text}. Export it again.") from error
 
 
