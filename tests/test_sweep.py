@@ -87,6 +87,7 @@ def test_the_file_of_the_course_is_read_as_it_is(tmp_path):
     [
         ({"value": 3}, Choice((3,))),
         ({"values": [4, 8]}, Choice((4, 8))),
+        ({"values": ["1e-3", "1.5E2", 0.01, "e3"]}, Choice((0.001, 150.0, 0.01, "e3"))),  # as YAML is read
         ({"values": [[32, 48], [64, 96]], "distribution": "categorical"}, Choice(([32, 48], [64, 96]))),
         ({"values": ["a", "b"], "probabilities": [0.25, 0.75]}, Weighted(("a", "b"), (0.25, 0.75))),
         ({"min": 1, "max": 8}, Range(1, 8, integer=True)),

@@ -8,6 +8,7 @@ probability) is searched by its quantile, between 0 and 1.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -40,6 +41,8 @@ SPREADS = {
     "q_log_normal": ("mu", "sigma", "q"),
 }
 """Each of W&B's distributions and its keys."""
+POWER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?e[-+]?[0-9]+", re.IGNORECASE)
+"""A number such as `1e-3`, which YAML's reader takes for a text, as it has no point (or, `1.5e3`, no sign)."""
 DEFAULTS = {"q": 1.0, "mu": 0.0, "sigma": 1.0}
 
 
@@ -207,14 +210,19 @@ def _check_keys(spec: Spec, kind: str, where: str) -> None:
 
 def _choice(spec: Spec, where: str) -> Choice | Weighted:
     if "value" in spec:
-        return Choice((spec["value"],))
-    values = spec["values"]
-    if not isinstance(values, list) or not values:
-        raise ConfigError(f"{where}.values is {values!r}, but should be a list of at least one value.")
+        return Choice((_plain(spec["value"]),))
+    given = spec["values"]
+    if not isinstance(given, list) or not given:
+        raise ConfigError(f"{where}.values is {given!r}, but should be a list of at least one value.")
+    values = tuple(map(_plain, given))
     labels = [label_of(value) for value in values]
     if twice := [label for place, label in enumerate(labels) if label in labels[:place]]:
         raise ConfigError(f"{where}.values names {twice[0]} twice. `probabilities` make one more frequent.")
-    return _weighted(tuple(values), spec["probabilities"], where) if "probabilities" in spec else Choice(tuple(values))
+    return _weighted(values, spec["probabilities"], where) if "probabilities" in spec else Choice(values)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and POWER.fullmatch(value) else value
 
 
 def _weighted(values: tuple[Any, ...], probabilities: Any, where: str) -> Weighted:
