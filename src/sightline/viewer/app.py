@@ -218,9 +218,12 @@ def build(viewer: Viewer, dashboard: Any = None) -> Starlette:
     modules = (catalog, pictures, overview, division, runs, compare, figures, flags, selection, export)
     routes = [route for module in modules for route in module.routes(viewer)]
     routes += [Route("/", index), Route("/static/plotly.js", plotly)]
-    if dashboard is not None:  # its pages ask for their pictures at the root
-        logos = StaticFiles(directory=_folder_of("trackio") / "assets", check_dir=False)
-        routes += [Mount("/trackio", dashboard), Mount("/static/trackio", logos)]
+    if dashboard is not None:  # its pages ask for their pictures, and for the parts that come late, at the root
+        there = _folder_of("trackio")
+        logos, parts = (
+            StaticFiles(directory=there / path, check_dir=False) for path in ("assets", "frontend/dist/assets")
+        )
+        routes += [Mount("/trackio", dashboard), Mount("/static/trackio", logos), Mount("/assets", parts)]
     routes.append(Mount("/static", StaticFiles(directory=static)))
     return Starlette(routes=routes)
 
