@@ -73,11 +73,13 @@ def test_the_catalog_lists_what_there_is(client, walked):
     assert [(one["spec"], one["images"], one["latest"]) for one in found["datasets"]] == [(DATA, 18, True)]
     assert [one["spec"] for one in found["evaluations"]] == [walked[2], walked[1]]
     assert {one["raw"] for one in found["evaluations"]} == {DATA}
+    assert [one["report"] for one in found["evaluations"]] == ["scenes_report:v0", None]
 
 
 def test_rows_are_those_of_the_tables(client, walked, tables):
     eda, one, other = tables
     found = images(client, walked)
+    assert {row["Frame"] for row in found["rows"]} == {None}  # the names of these images hold no number of a frame
     assert (found["total"], found["matched"], found["empty"]) == (18, 18, None)
     assert names(found) == list(eda.index)
     for row in found["rows"]:
@@ -167,6 +169,8 @@ def test_pages_follow_on_each_other(client, walked):
         ({"where": "EXISTS (SELECT * FROM read_text('/etc/passwd'))"}, "does not fit"),
         ({"where": "len(list_sort(range(500000000))) > 3"}, "do without 'range'"),
         ({"where": "length(Repeat('x', 2000000000)) > 3"}, "do without 'Repeat'"),
+        ({"where": "format('{:>2000000000}', 1) = ''"}, "do without 'format'"),
+        ({"where": "length(replace(replace('aa', 'a', 'aaaa'), 'a', 'aaaa')) > 3"}, "do without 'replace'"),
         ({"has": "unicorn"}, "There is no class 'unicorn'"),
         ({"sort": "nowhere"}, "no column 'nowhere'"),
         ({"cell": "9,9"}, "two class indices"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sightline.errors import ConfigError, StoreError
@@ -52,7 +52,8 @@ def catalog_of(viewer: Viewer) -> Json:
     datasets = [one for one in artifacts if one.type == "raw_data"]
     evaluations = [one for one in artifacts if one.type == "evaluation"]
     records = viewer.tracker.runs()
-    told = [entry for one in evaluations if (entry := _evaluation(viewer, one, records))]
+    reported = {str(one.metadata.get("evaluation")): one.spec for one in artifacts if one.type == "report"}
+    told = [entry for one in evaluations if (entry := _evaluation(viewer, one, records, reported))]
     return {
         "project": viewer.config.project,
         "dashboard": f"/trackio/?project={viewer.config.project}",
@@ -68,8 +69,10 @@ def _dataset(raw: Artifact) -> Json:
     return named | facts | {"latest": "latest" in raw.aliases}
 
 
-def _evaluation(viewer: Viewer, one: Artifact, records: Sequence[RunRecord]) -> Json | None:
-    """An evaluation, None where what it was made from is gone."""
+def _evaluation(
+    viewer: Viewer, one: Artifact, records: Sequence[RunRecord], reported: Mapping[str, str]
+) -> Json | None:
+    """An evaluation, None where what it was made from is gone; `reported`: evaluation -> its report."""
     try:
         raw, split, model, _ = viewer.lineage(one)
     except StoreError:
@@ -80,7 +83,7 @@ def _evaluation(viewer: Viewer, one: Artifact, records: Sequence[RunRecord]) -> 
         "raw": raw.spec, "subset": one.metadata.get("subset"), "images": one.metadata.get("images"),
         "miou": one.metadata.get("final_miou"), "evaluation_run": outputs[-1].name if outputs else None,
         "training_run": next((record.name for record in records if model.spec in record.outputs), None),
-        "order": (str(outputs[-1].started) if outputs else "", one.version),
+        "report": reported.get(one.spec), "order": (str(outputs[-1].started) if outputs else "", one.version),
     }  # fmt: skip
 
 

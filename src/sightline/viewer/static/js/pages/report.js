@@ -11,14 +11,17 @@ export const title = "Report";
 export const rail = true;
 export const updates = true;
 
-export async function show(root, { data, a, b }) {
+export async function show(root, { data, a, b, rail }) {
   const runs = { data, a, b };
   const frame = h("div", { class: "report-frame" });
   const selection = h("div", { class: "panel selection" });
   root.replaceChildren(pageBody(title, selection, a ? frame : noRun()));
-  const recount = () => fill(selection, (signal) => chosen(runs, signal), (found) => tools(found, runs, frame));
+  const recount = () => fill(selection, (signal) => chosen(runs, signal), (found) => {
+    rail?.matched(found.matched, found.total);
+    return tools(found, runs, frame);
+  });
   recount();
-  if (a) fill(frame, (signal) => ready(url("/report", { a }), signal), (at) => framed(at, `Report of ${a}`));
+  if (a) fill(frame, (signal) => written(a, signal), (at) => (at ? framed(at, `Report of ${a}`) : unwritten(a)));
   return onChange((keys) => { if (filterKeys.some((key) => keys.has(key))) recount(); });
 }
 
@@ -29,11 +32,20 @@ async function chosen(runs, signal) {
   return getJson("/api/images", new URLSearchParams([...known, ...filters()]), { signal });
 }
 
-// A frame shows no error of the server's; ask before.
-async function ready(address, signal) {
+// The address of the report of a run, null where there is none. A frame shows no error of the server's: ask before.
+async function written(a, signal) {
+  const { evaluations } = await getJson("/api/catalog", {}, { signal });
+  if (!evaluations.find(({ spec }) => spec === a)?.report) return null;
+  const address = url("/report", { a });
   const response = await fetch(address, { method: "HEAD", signal });
   if (!response.ok) await getJson(address, {}, { signal });
   return address;
+}
+
+function unwritten(a) {
+  return h("div", { class: "empty" },
+    h("h2", {}, `No report of ${a} yet`), command(`sightline report --evaluation ${a}`),
+    h("p", { class: "muted" }, "Then reload this page."));
 }
 
 function framed(address, name) {
