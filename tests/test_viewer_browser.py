@@ -86,6 +86,33 @@ def test_a_filter_stands_in_the_address_and_a_reload_gives_the_same_view(page, s
     assert "split" not in query(page) and query(page)["has"] == "person"
 
 
+def test_a_link_leads_to_a_place_among_the_images(page, site):
+    page.goto(site.at("images", sort="Brightness", at="11", share="road:0.01:", size="s"))
+    settled(page)
+    chosen = page.locator(f"{TILE}[aria-selected=true]")
+    assert (query(page)["at"], chosen.get_attribute("data-place")) == ("11", "11")
+    expect(page.locator("#inspector h2")).to_have_text(chosen.locator(".file").text_content())
+    assert page.get_by_label("Pixel share: class").input_value() == "road"
+    assert page.get_by_label("Pixel share: at least").input_value() == "1"
+
+
+def test_a_link_leads_to_a_place_in_an_image(page, site):
+    page.goto(site.at("images"))
+    settled(page)
+    page.goto(site.at("image", image=names(page)[0]))
+    page.wait_for_selector(".panes[data-ready]")
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.wait_for_url("**zoom=2.25:**")
+    place = page.locator(".stage").first.get_attribute("style")
+    page.reload()
+    page.wait_for_selector(".panes[data-ready]")
+    expect(page.locator(".scale")).to_have_text("225%")
+    assert page.locator(".stage").first.get_attribute("style") == place
+    page.keyboard.press("0")
+    page.wait_for_url(lambda url: "zoom" not in url)
+
+
 def test_from_images_to_an_error_map_by_keyboard(page, site):
     page.goto(site.at("images"))
     settled(page)

@@ -68,6 +68,13 @@ def test_trackios_dashboard_opens_in_the_same_server(page, site):
     page.wait_for_function("() => [...document.images].every(each => each.complete && each.naturalWidth > 0)")
 
 
+def test_the_lineage_of_an_artifact_is_drawn(page, site):
+    page.goto(f"{site.url}/trackio/artifacts?project=sightline&selected_artifact=scenes&selected_version=v0"
+              "&detail_tab=lineage")  # fmt: skip
+    page.get_by_text("Click a node for details").wait_for(timeout=60_000)
+    assert page.evaluate("Math.max(...[...document.querySelectorAll('main svg')].map(each => each.clientHeight))") < 900
+
+
 CLASSES = "async (data) => (await (await fetch('/api/classes?data=' + data)).json()).classes"
 
 
@@ -206,10 +213,10 @@ def test_the_report_stands_in_a_frame_that_can_do_nothing(page, site):
 
 
 def test_a_run_without_a_report_says_so(page, site):
-    page.expected.append("Failed to load resource")  # the browser tells of every answer that is an error
     page.goto(site.at("report"))
     settled(page)
-    assert "sightline report" in page.locator(".report-frame").get_by_role("alert").inner_text()
+    assert f"sightline report --evaluation {site.a}" in page.locator(".report-frame .command").inner_text()
+    assert page.locator("#rail .counted").inner_text() == "18 images"
 
 
 def test_a_report_and_a_file_of_the_selection(page, site):
@@ -249,9 +256,11 @@ def test_what_fails_says_why_and_can_be_tried_again(page, site):
     drawn(page, "confusion")
 
 
-@pytest.mark.parametrize("name", ["overview", "classes", "split", "run", "compare", "report"])
-def test_nothing_is_cut_in_a_narrow_window(narrow, site, name):
-    narrow.goto(site.at(name, a=site.b, b=site.a))
+@pytest.mark.parametrize("name", ["overview", "images", "image", "classes", "split", "run", "compare", "report"])
+@pytest.mark.parametrize("measured", [True, False], ids=["measured", "without predictions"])
+def test_nothing_is_cut_in_a_narrow_window(narrow, site, name, measured):
+    runs = {"a": site.b, "b": site.a} if measured else {"a": "none"}
+    narrow.goto(site.at(name, **runs, image=f"{HOSTILE}.jpg"))
     settled(narrow)
     assert narrow.evaluate("document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth")
 

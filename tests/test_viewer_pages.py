@@ -349,6 +349,11 @@ def test_every_chart_is_one_that_plotly_knows_and_its_links_lead_to_images(asked
     assert told["height"]
 
 
+def test_a_class_that_was_never_met_leads_to_its_images_too(asked):
+    bars, baseline, *_ = asked("/api/figures/iou")["data"]
+    assert bars["customdata"] == baseline["customdata"] and len(bars["customdata"]) == len(bars["y"])
+
+
 def test_a_bar_and_a_cell_lead_to_as_many_images_as_they_say(asked):
     shares = asked("/api/figures/shares", **{"class": "4"})["data"][0]
     for count, link in zip(shares["y"], shares["customdata"], strict=True):

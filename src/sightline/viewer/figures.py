@@ -101,8 +101,8 @@ def subsets(viewer: Viewer, request: Request) -> Json:
 def iou(viewer: Viewer, request: Request) -> Json:
     """IoU of each class with interval and baseline; a bar leads to the images, the worst first."""
     found = results(_measured(viewer, request), viewer.config.problem)
-    mean, *classes = [images(sort="miou"), *(images(sort=f"{one.name}_iou") for one in found.classes)]
-    return told(figures.iou_bars(found), [mean, *classes])
+    links = [images(sort="miou"), *(images(sort=f"{one.name}_iou") for one in found.classes)]
+    return told(figures.iou_bars(found), links, links)  # the bars and the baseline: a bar of 0 cannot be hit
 
 
 def confusion(viewer: Viewer, request: Request) -> Json:

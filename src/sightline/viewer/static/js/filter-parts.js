@@ -169,6 +169,8 @@ export function ranges(key, title) {
     percent ? null : h("option", { value: "miou" }, "mIoU"),
     facts().classes.map(({ name }) => h("option", { value: guarded(name) }, name)),
   );
+  const [given] = params(key);
+  if (given) which.value = given.split(":")[0];
   const [low, high] = [
     ["at least", "min"],
     ["at most", "max"],

@@ -177,7 +177,8 @@ function table(data, found, leave) {
 }
 
 function open(kind, ...children) {
-  const dialog = h("dialog", { class: `dialog ${kind}`, on: { close: () => dialog.remove() } }, children);
+  const label = { "aria-label": children[0].textContent };
+  const dialog = h("dialog", { class: `dialog ${kind}`, ...label, on: { close: () => dialog.remove() } }, children);
   document.body.append(dialog);
   dialog.showModal();
   return dialog;

@@ -84,7 +84,7 @@ function newTile(column) {
     "div",
     { class: "tile", role: "gridcell", tabindex: -1, "aria-colindex": column + 1, dataset: { place: 0 } },
     thumb(),
-    h("div", { class: "caption" }, h("a", { class: "file", tabindex: -1 }), h("span", { class: "number value" })),
+    h("div", { class: "caption" }, h("a", { class: "file", tabindex: -1 }, h("bdi")), h("span", { class: "number value" })),
     h("div", { class: "caption under" }, h("span", { class: "where" }), h("span", { class: "flags" })),
     h("button", { class: "flag-button", type: "button", tabindex: -1, ...words }, "⚑"),
   );
@@ -94,7 +94,7 @@ function caption(tile, row, sort) {
   const [file, value] = tile.children[1].children;
   const [where, flags] = tile.children[2].children;
   const split = row?.Split === "None" ? null : row?.Split;
-  file.textContent = file.title = row?.File_Name ?? "";
+  file.firstChild.textContent = file.title = row?.File_Name ?? "";
   if (row) file.href = link({ page: "image", image: row.File_Name });
   else file.removeAttribute("href");
   value.textContent = row ? worth(row, sort) : "";

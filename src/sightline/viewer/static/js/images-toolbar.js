@@ -80,7 +80,7 @@ export function toolbar(context) {
     h("div", { class: "tools views" }, views.element, sizes.element, report),
   );
   const matched = (n, total) =>
-    Object.assign(counted, { textContent: count(n, "image"), title: `of ${number(total)}` });
+    Object.assign(counted, n === null ? { textContent: " ", title: "" } : { textContent: count(n, "image"), title: `of ${number(total)}` });
   return { element, matched, sync, worst: setWorst };
 }
 

@@ -50,9 +50,10 @@ async function boot() {
 
 /** Write the defaults into the address: tomorrow's newest version must not change what a link of today shows. */
 function pin() {
-  const data = param("data") ?? (catalog.datasets.find((each) => each.latest) ?? catalog.datasets[0])?.spec ?? null;
-  const a = param("a") ?? catalog.evaluations.find((each) => each.raw === data)?.spec ?? null;
-  set({ data, a }, { replace: true });
+  const latest = catalog.datasets.find((each) => each.latest) ?? catalog.datasets[0];
+  if (!param("data") && latest) set({ data: latest.spec }, { replace: true });
+  const newest = catalog.evaluations.find((each) => each.raw === param("data"));
+  if (param("a") === null && newest) set({ a: newest.spec }, { replace: true });
 }
 
 async function readClasses() {

@@ -15,13 +15,15 @@ const VIEWS = {
   error_b: { title: "Error map B", layer: "error_b", needs: ["target", "b"] },
 };
 const READ = { target: "ground truth", a: "prediction A", b: "prediction B" };
-const MOST = 40;
+/** Times the whole image that one can zoom to. */
+export const MOST = 40;
 let serial = 0;
 
 /**
  * {data, name, a, b, width, height (pixels), show: keys of the panes, label; outline: lines between classes (true);
  * wheel: does the wheel always zoom, or only in a pane with the focus; changed(): called when panes come or go}.
- * Returns {element, only(key | null), blink(on?), blinking, single, zoom(factor), reset(), outline(on), dispose()}.
+ * Returns {element, only(key | null), blink(on?), blinking, single, zoom(factor), look(scale, center), reset(),
+ * outline(on), dispose()}.
  */
 export function panes(options) {
   return new Panes(options);
@@ -99,22 +101,26 @@ class Panes {
   zoom(factor, at = this.cursor ?? this.center) {
     const scale = Math.min(MOST, Math.max(1, this.scale * factor));
     const keep = this.scale / scale;
-    this.center = this.center.map((middle, axis) => at[axis] + (middle - at[axis]) * keep);
-    this.scale = scale;
-    this.#place();
-    this.changed();
+    this.look(
+      scale,
+      this.center.map((middle, axis) => at[axis] + (middle - at[axis]) * keep),
+    );
   }
 
   reset() {
-    Object.assign(this, { scale: 1, center: [0.5, 0.5] });
+    this.look(1, [0.5, 0.5]);
+  }
+
+  /** Show the place [x, y] of the image, 0 to 1, in the middle. */
+  look(scale, center) {
+    Object.assign(this, { scale, center });
     this.#place();
     this.changed();
   }
 
   /** Move by a fraction of the image. */
   move(dx, dy) {
-    this.center = [this.center[0] + dx, this.center[1] + dy];
-    this.#place();
+    this.look(this.scale, [this.center[0] + dx, this.center[1] + dy]);
   }
 
   /** Point at a place [x, y] of the image, 0 to 1, or at none. */

@@ -1,12 +1,12 @@
 /** Image: ground truth, prediction, error map and plain image side by side; its neighbours in the drive. */
 
 import { getJson } from "../api.js";
-import { announce, h, refill } from "../dom.js";
+import { announce, debounce, h, refill } from "../dom.js";
 import { flagDialog } from "../flags.js";
 import { number } from "../format.js";
 import { noPredictions } from "../images-states.js";
 import { bind } from "../keys.js";
-import { panes } from "../panes.js";
+import { MOST, panes } from "../panes.js";
 import { back, link, onChange, param, set } from "../state.js";
 import { release, thumb } from "../thumbs.js";
 
@@ -30,11 +30,13 @@ class Picture {
       panes: null,
       strip: h("nav", { class: "drive", "aria-label": "Neighbours in the drive" }),
     });
+    this.keep = debounce(() => set({ zoom: this.#zoom() }, { replace: true }), 150);
     this.ends = [onChange((keys) => this.#changed(keys)), bind(this.#keys())];
   }
 
   close() {
     this.control?.abort();
+    this.keep.cancel();
     this.#clear();
     this.ends.forEach((end) => end());
   }
@@ -45,7 +47,7 @@ class Picture {
     this.control = new AbortController();
     const { data, a, b, inspector } = this.context;
     const row = await getJson("/api/image", { data, a, b, name: param("image") }, { signal: this.control.signal });
-    const kept = this.panes && { scale: this.panes.scale, center: this.panes.center };
+    const { scale, center } = this.panes ?? zoomed(param("zoom"));
     this.#clear();
     this.row = row;
     this.panes = panes({
@@ -54,7 +56,7 @@ class Picture {
       outline: param("outline") !== "0",
       changed: () => this.#sync(),
     });
-    if (kept) Object.assign(this.panes, kept);
+    Object.assign(this.panes, { scale, center });
     refill(this.root, this.#head(row), this.#notice(row), this.panes.element, this.#drive(row));
     this.panes.only(param("layers"));
     inspector.show(row);
@@ -188,6 +190,13 @@ class Picture {
     this.blink.setAttribute("aria-pressed", String(blinking));
     this.outlines.setAttribute("aria-pressed", String(param("outline") !== "0"));
     this.scale.textContent = `${number(100 * scale)}%`;
+    this.keep();
+  }
+
+  /** What is seen of the image, as it stands in the address; null for all of it. */
+  #zoom() {
+    const { scale, center } = this.panes ?? zoomed("");
+    return scale > 1 ? [scale, ...center].map((value) => Number(value.toFixed(4))).join(":") : null;
   }
 
   #changed(keys) {
@@ -197,6 +206,10 @@ class Picture {
       });
     } else if (keys.has("layers") && this.panes.single !== param("layers") && !this.panes.blinking)
       this.panes.only(param("layers"));
+    else if (keys.has("zoom") && param("zoom") !== this.#zoom()) {
+      const { scale, center } = zoomed(param("zoom"));
+      this.panes?.look(scale, center);
+    }
   }
 
   #failed(error) {
@@ -246,6 +259,13 @@ class Picture {
       "/": () => set({ page: "images" }),
     };
   }
+}
+
+/** `SCALE:X:Y` of the address: how many times the whole image, and the place in the middle, 0 to 1. */
+function zoomed(text) {
+  const [scale, ...center] = (text ?? "").split(":").map(Number);
+  const known = scale >= 1 && scale <= MOST && center.length === 2 && center.every(Number.isFinite);
+  return known ? { scale, center } : { scale: 1, center: [0.5, 0.5] };
 }
 
 const SHORT = {

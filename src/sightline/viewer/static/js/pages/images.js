@@ -165,6 +165,8 @@ class List {
 
   #failed(error) {
     this.room.removeAttribute("aria-busy");
+    this.bar.matched(null);
+    this.context.rail?.matched(null);
     this.next = null;
     this.blank?.remove();
     this.blank = failedState(error, () => this.#ask());
