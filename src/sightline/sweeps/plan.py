@@ -172,9 +172,9 @@ def read_plan(path: Path, config: Config, trials: int | None = None) -> Plan:
     method = tree.get("method", "bayes")
     if method not in METHODS:
         raise ConfigError(f"{path}: method is {method!r}, but should be one of {', '.join(METHODS)}.")
-    hints = [f"{', '.join(key for key in IGNORED if key in tree)} in {path} is left aside: Sightline trains."]
+    idle = [key for key in IGNORED if key in tree]
+    hints = [f"{', '.join(idle)} in {path}: left aside, as Sightline trains."] if idle else []
     parameters, fixed, needless = _parameters(tree, path)
-    hints = [*(hints if set(IGNORED) & set(tree) else []), *needless]
     plan = Plan(
         name=_name(tree, path),
         method=method,
@@ -184,7 +184,7 @@ def read_plan(path: Path, config: Config, trials: int | None = None) -> Plan:
         stopping=None,
         trials=trials or _count(tree.get("run_cap", TRIALS), f"{path}: run_cap"),
         text=text,
-        hints=tuple(hints),
+        hints=(*hints, *needless),
     )
     _check_values(plan, config, path)
     plan = replace(plan, stopping=_stopping(tree.get("early_terminate"), longest(plan, config), path))
