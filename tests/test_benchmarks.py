@@ -1,5 +1,6 @@
 """The benchmarks: each answers `--help`, and what they share keeps turns and ratios right. `make bench` runs them."""
 
+import re
 import runpy
 import sys
 
@@ -58,3 +59,21 @@ def test_turns_are_those_asked_for(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         turns_wanted("", quick=2, full=6)
     assert "at least 1" in capsys.readouterr().err
+
+
+def test_the_docs_tell_the_numbers_that_are_kept():
+    import study
+
+    text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    table = text[text.index("## One change each") : text.index("](quality-speed.svg)")]
+    told = [sorted(re.findall(r"(?<=\| )[\d.]+(?= \|)", line)) for line in table.splitlines() if "| 0." in line]
+    results, speeds = study.known(study.FILE), study.known(study.SPEEDS)
+    kept = []
+    for label in study.VARIANTS:
+        shares = [results[label]["miou"], *results[label]["iou"].values()]
+        kept.append(
+            sorted(
+                [*(f"{share:.3f}" for share in shares if share is not None), f"{speeds[label]['images_a_second']:.1f}"]
+            )
+        )
+    assert sorted(told) == sorted(kept)

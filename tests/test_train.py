@@ -68,6 +68,20 @@ def test_resumed_is_what_undisturbed_would_have_been(items, tmp_path, settings):
     assert digest(tmp_path / "parts" / "best.safetensors") == digest(tmp_path / "whole" / "best.safetensors")
 
 
+def test_resumed_in_fp16_the_loss_is_scaled_as_it_was(items, tmp_path, monkeypatch):
+    import sightline.learning.learner as module
+
+    monkeypatch.setattr(module, "precision_of", lambda wanted, device: "fp16")  # which is for GPUs: this CPU stands in
+    trained(items, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(items, tmp_path / "parts", stop_after=1)
+    assert torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["scaler"]["_growth_tracker"] > 0
+    trained(items, tmp_path / "parts")
+    whole, parts = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "parts"))
+    for name in ("scaler", "rows"):
+        assert json.dumps(whole[name]) == json.dumps(parts[name])
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(items, tmp_path):
     one = Train(**{**vars(SMALL), "epochs": 1})
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
