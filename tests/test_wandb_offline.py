@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import subprocess
-import sys
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 wandb = pytest.importorskip("wandb")
+from wandb_broken import broken_off, gone_on_with  # noqa: E402
 from wandb_records import wandb_runs  # noqa: E402
 
 from sightline.classes import ROAD_SCENE  # noqa: E402
@@ -291,29 +290,13 @@ def test_the_best_model_so_far_gets_the_alias(tmp_path, monkeypatch):
     assert aliases == [["best", "latest"], ["latest"], ["best", "latest"]]
 
 
-BROKEN_OFF = """
-import os, signal, sys
-from sightline.config import load_config
-from sightline.tracking import open_tracker
-
-tracker = open_tracker(load_config(None, {"store": sys.argv[1], "tracker": "wandb"}))
-with tracker.run("training", config={}, fingerprint="f", resume=True) as run:
-    for step in (run.last_step + 1, run.last_step + 2):
-        run.log({"miou": step / 8}, step)
-    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
-"""
-
-
 @pytest.mark.parametrize("signals", [["SIGKILL"], ["SIGINT"], ["SIGINT", "SIGKILL"], ["SIGKILL", "SIGINT"]])
 def test_a_training_that_goes_on_has_every_epoch_once(tmp_path, monkeypatch, signals):
     offline(monkeypatch, tmp_path)
     store = tmp_path / "store"
     for name in signals:  # what a killed process had told the SDK is lost, whatever the SDK had taken
-        assert subprocess.run([sys.executable, "-c", BROKEN_OFF, store, name], check=False).returncode != 0
-    tracker = open_tracker(load_config(None, {"store": str(store), "tracker": "wandb"}))
-    with tracker.run("training", config={}, fingerprint="f", resume=True) as run:
-        last = run.last_step + 1
-        run.log({"miou": last / 8}, last)
+        assert broken_off(store, name) != 0
+    tracker, last = gone_on_with(store)
     wandb.teardown()
     runs = wandb_runs(store)
     assert [row["_step"] for one in runs for row in one.history] == list(range(1, last + 1))

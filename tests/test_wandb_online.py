@@ -5,9 +5,12 @@ It shows which calls the mirror makes through the real SDK, and what comes of an
 
 import hashlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
+from wandb_broken import broken_off, gone_on_with
 from wandb_server import WandbServer
 
 from sightline.cli import app
@@ -141,6 +144,31 @@ def test_a_training_that_comes_after_its_evaluation_has_what_that_found(server, 
     calls = len(server.calls)
     assert "already" in sightline("sync", "training-1", "evaluation-1")
     assert len(server.calls) == calls
+
+
+def test_what_was_written_offline_is_uploaded_by_the_sdks_own_command(server, project):
+    assert warnings(sightline("run", "--wandb", "--wandb-mode", "offline")) == 0
+    wandb.teardown()
+    assert server.calls == []
+    folders = sorted((project / ".sightline" / "wandb").glob("offline-run-*"))
+    subprocess.run([sys.executable, "-m", "wandb", "sync", *folders], capture_output=True, check=True)
+    for spec in ("scenes:v0", "scenes_split:v0", "scenes_model:v0", "scenes_eval:v0"):
+        arrived(server, project, spec)
+    assert len(server.runs) == len(folders) - 1 == 5, "the training has two folders"
+    (training,) = [run for run in server.runs.values() if run.said["jobType"] == "training"]
+    assert [row["_step"] for row in training.history] == [1, 2]
+    assert {"final_miou", "pred_table", "miou", "best_miou"} <= set(training.summary)
+
+
+@pytest.mark.parametrize("signals", [["SIGKILL"], ["SIGINT"], ["SIGINT", "SIGKILL"]])
+def test_a_training_that_goes_on_has_every_epoch_once(server, tmp_path, signals):
+    for name in signals:
+        assert broken_off(tmp_path / "store", name) != 0
+    _, last = gone_on_with(tmp_path / "store")
+    wandb.teardown()
+    (run,) = server.runs.values()
+    assert [row["_step"] for row in run.history] == list(range(1, last + 1))
+    assert (run.exit_code, run.summary["miou"], run.summary.get("error", "")) == (0, last / 8, "")
 
 
 def test_a_failed_run_ends_online_with_an_exit_code(server, project):
