@@ -29,7 +29,7 @@ from sightline.viewer.division import latest_split, pairs, split_of
 from sightline.viewer.export import view_of
 from sightline.viewer.guard import LOOPBACK, Guard
 from sightline.viewer.overview import overview_of, stages
-from sightline.viewer.runs import measured, run_of
+from sightline.viewer.runs import measured, run_of, wanted
 from sightline.viewer.selection import narrowed, published, report_of, write_report
 
 
@@ -419,6 +419,22 @@ def test_reports_are_pages_of_no_origin(client, walked):
     missing = client.get("/report", params={"a": b.spec})
     assert missing.status_code == 404
     assert "sightline report --evaluation" in missing.json()["error"]
+
+
+def test_targets_given_to_the_report_alone_hold_in_the_viewer_too(walked, tmp_path):
+    config, _, a, _ = walked
+    shutil.copytree(config.store, tmp_path / "store", ignore=shutil.ignore_patterns("reports"))
+    plain = dataclasses.replace(config, store=str(tmp_path / "store"))
+    tracker = open_tracker(plain)
+    problem = Problem(target_iou={"road": 0.99})
+    report(dataclasses.replace(plain, problem=problem), tracker, evaluation=a)
+    own = dataclasses.replace(plain, problem=Problem(target_miou=0.5))
+    assert wanted(Viewer(plain, tracker), a) == dataclasses.replace(plain, problem=problem)
+    assert wanted(Viewer(own, tracker), a) == own
+    client = TestClient(build(Viewer(plain, tracker)), base_url="http://127.0.0.1", headers={"X-Sightline": "1"})
+    assert client.get("/api/run", params={"a": a.spec}).json()["classes"][1]["status"] == "not met"
+    told = client.post("/api/report", json={"a": a.spec, "filters": ""}).json()
+    assert "Of 1 class with a target, 0 met it" in client.get(told["url"]).text
 
 
 def test_a_report_of_the_selection_is_written_by_post_alone(client, walked):

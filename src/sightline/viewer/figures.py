@@ -12,7 +12,7 @@ from sightline.reporting import figures
 from sightline.reporting.division import SplitFacts, split_facts
 from sightline.reporting.material import open_divided
 from sightline.reporting.plotting import EDGE, Figure, class_axis, escape, finish, rows_height, titled
-from sightline.reporting.results import results
+from sightline.reporting.results import Results, results
 from sightline.reporting.training import TrainingFacts, training_facts
 from sightline.reporting.wording import percent, score
 from sightline.thumbnails import POSITIONS
@@ -20,7 +20,7 @@ from sightline.viewer import classes as of_classes
 from sightline.viewer.compare import compared
 from sightline.viewer.division import split_for
 from sightline.viewer.links import Link, images, joined
-from sightline.viewer.runs import measured
+from sightline.viewer.runs import measured, wanted
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -100,14 +100,14 @@ def subsets(viewer: Viewer, request: Request) -> Json:
 
 def iou(viewer: Viewer, request: Request) -> Json:
     """IoU of each class with interval and baseline; a bar leads to the images, the worst first."""
-    found = results(_measured(viewer, request), viewer.config.problem)
+    found = _results(viewer, request)
     links = [images(sort="miou"), *(images(sort=f"{one.name}_iou") for one in found.classes)]
     return told(figures.iou_bars(found), links, links)  # the bars and the baseline: a bar of 0 cannot be hit
 
 
 def confusion(viewer: Viewer, request: Request) -> Json:
     """The confusion matrix; a cell leads to the images with most of its pixels."""
-    found = results(_measured(viewer, request), viewer.config.problem)
+    found = _results(viewer, request)
     places = range(len(found.classes))
     cells = [[images(cell=f"{row},{column}", sort="cell", desc="1") for column in places] for row in places]
     return told(figures.confusion(found), cells)
@@ -200,6 +200,11 @@ def positions(rows: Sequence[Mapping[str, Any]], index: int) -> list[list[float]
 
 def _measured(viewer: Viewer, request: Request) -> Any:
     return measured(viewer.tracker, viewer.evaluation(request.query_params.get("a", "")))
+
+
+def _results(viewer: Viewer, request: Request) -> Results:
+    evaluation = viewer.evaluation(request.query_params.get("a", ""))
+    return results(measured(viewer.tracker, evaluation), wanted(viewer, evaluation).problem)
 
 
 def _class(viewer: Viewer, request: Request) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from sightline.comparison import configuration
-from sightline.config import Problem
+from sightline.config import Config, Problem
 from sightline.reporting.material import Measured, open_measured
 from sightline.reporting.results import Score, results
 from sightline.tracking import Artifact, Tracker
@@ -28,9 +29,25 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
 
     def run(request: Request) -> Json:
         evaluation = viewer.evaluation(request.query_params.get("a", ""))
-        return run_of(viewer.tracker, evaluation, viewer.config.problem)
+        return run_of(viewer.tracker, evaluation, wanted(viewer, evaluation).problem)
 
     return [Route("/api/run", answer(run))]
+
+
+def wanted(viewer: Viewer, evaluation: Artifact) -> Config:
+    """The viewer's settings; context, targets and title are those of the evaluation's latest report where the viewer
+    was started without any of its own: they may have been given as flags to `sightline report` alone."""
+    reports = {
+        one.spec for one in viewer.tracker.artifacts()
+        if one.type == "report" and one.metadata.get("evaluation") == evaluation.spec
+    }  # fmt: skip
+    found = viewer.config
+    for run in [each for each in viewer.tracker.runs() if not reports.isdisjoint(each.outputs)][-1:]:
+        for name in ("context", "problem", "report"):
+            own = getattr(found, name)
+            if own == type(own)():
+                found = dataclasses.replace(found, **{name: _section(own, run.config.get(name))})
+    return found
 
 
 def measured(tracker: Tracker, evaluation: Artifact) -> Measured:
@@ -63,6 +80,15 @@ def run_of(tracker: Tracker, evaluation: Artifact, problem: Problem) -> Json:
         **_runs(tracker, opened),
         "command": f"sightline evaluate --model {opened.model.spec} --subset {found.subset}",
     }
+
+
+def _section(own: Any, told: Any) -> Any:
+    """A section of the settings as a run had it; `own` where the run tells of none that means something now."""
+    known = {field.name for field in dataclasses.fields(own)}
+    try:
+        return type(own)(**{key: value for key, value in (told or {}).items() if key in known})
+    except (ValueError, TypeError):
+        return own
 
 
 def _score(one: Score) -> Json:

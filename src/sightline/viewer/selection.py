@@ -18,6 +18,7 @@ from sightline.stages.evaluate import baseline_of, summary_of
 from sightline.stages.report import REPORT, looks_at_test
 from sightline.table import KEY
 from sightline.tracking import Artifact, Tracker
+from sightline.viewer.runs import wanted
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -54,7 +55,7 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
         filters = str(body.get("filters", ""))
         evaluation = viewer.evaluation(str(body.get("a", "")))
         names = selected(viewer, evaluation, filters)
-        path, images = write_report(viewer.tracker, viewer.config, evaluation, names, filters)
+        path, images = write_report(viewer.tracker, wanted(viewer, evaluation), evaluation, names, filters)
         return {"url": f"/reports/{path.name}", "images": images}
 
     return [
