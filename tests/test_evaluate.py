@@ -220,3 +220,5 @@ def test_a_network_of_the_course_is_measured_with_its_own_loss(tmp_path):
     target, prediction, loss = predictor.measure(Item(tmp_path / "a.png", tmp_path / "m.png", (90, 120)))
     assert target.shape == prediction.shape == (90, 120) and 0 < loss < 100
     assert predictor.seen((90, 120)) == (72, 96)  # the scale it was trained at: what covers 64×96
+    Image.fromarray(np.full((90, 120), ROAD_SCENE.ignore_index, np.uint8)).save(tmp_path / "m.png")
+    assert predictor.measure(Item(tmp_path / "a.png", tmp_path / "m.png", (90, 120)))[2] == 0

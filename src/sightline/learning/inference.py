@@ -57,14 +57,17 @@ class Predictor:
 
     @torch.inference_mode()
     def measure(self, item: Item) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
-        """(target H×W uint8, prediction H×W uint8, loss of this image) at the mask's own size."""
+        """(target H×W uint8, prediction H×W uint8, loss of this image) at the mask's own size.
+
+        The loss of an image that is wholly ignored is 0; fastai's would be NaN, and so would be the mean over images.
+        """
         target = read_mask(item.mask)
         with Image.open(item.image) as image:
             _, pixels = view(image, self)
         logits = enlarged(self.logits(np.stack([pixels])), target.shape)
         loss = self.loss(logits, torch.from_numpy(np.array(target, np.int64))[None].to(self.device))
         prediction = logits.max(1).indices[0].to(torch.uint8).cpu().numpy()  # `argmax` takes four times as long on CPUs
-        return target, prediction, float(loss)
+        return target, prediction, float(loss) if (target != self.classes.ignore_index).any() else 0.0
 
 
 def enlarged(logits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
