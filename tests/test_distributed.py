@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from sightline.config import Config
+from sightline.learning.ranks import lost_peers
 from sightline.sample import make_dataset
 from sightline.tracking import open_tracker
 
@@ -200,6 +201,14 @@ def test_a_process_that_is_killed_leaves_a_run_that_one_process_goes_on_with(dea
     assert run.status == "failed" and run.resumable
     code, _, said = python(folder, *TRAIN, "--force", "--resume")
     assert code == 0 and f"going on with run {run.name}" in said and "(before)" in said
+
+
+def test_what_a_connection_that_broke_says_is_told(monkeypatch, capsys):
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(KeyboardInterrupt), lost_peers():
+        raise RuntimeError("NCCL error: unhandled cuda error.\nMore of it.")
+    assert capsys.readouterr().err == "The processes are no longer connected: NCCL error: unhandled cuda error.\n"
 
 
 @pytest.mark.parametrize(
