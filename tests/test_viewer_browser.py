@@ -336,6 +336,7 @@ def test_a_narrow_window_has_drawers(narrow, site):
     expect(narrow.locator("#rail")).not_to_be_visible()
     narrow.get_by_role("button", name="Filters").click()
     expect(narrow.locator("#rail")).to_be_visible()
+    expect(narrow.locator("#rail")).to_be_focused()
     narrow.keyboard.press("Escape")
     expect(narrow.locator("#rail")).not_to_be_visible()
     narrow.locator(TILE).first.click(position={"x": 60, "y": 60})

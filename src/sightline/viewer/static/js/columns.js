@@ -54,10 +54,11 @@ export function columns({ a, b, cell }) {
   ];
 }
 
-/** What a tile says of a row: the value that it is sorted by, or its mIoU. */
-export function worth(row, sort) {
+/** What a tile says of a row: the value that it is sorted by, or its mIoU, which has its name where there is room. */
+export function worth(row, sort, brief) {
+  if (!row) return "";
   const column = sort && columns({ a: true, b: true, cell: true }).find((each) => each.sort === sort);
   if (!column || column.file || column.sort === "miou")
-    return row.miou === null || row.miou === undefined ? "" : `IoU ${iou(row.miou)}`;
+    return row.miou === null || row.miou === undefined ? "" : `${brief ? "" : "IoU "}${iou(row.miou)}`;
   return column.read(row);
 }

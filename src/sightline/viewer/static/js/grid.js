@@ -64,13 +64,13 @@ class Grid extends ListView {
   }
 
   #tile(tile, place) {
-    const { source, active, layer, sort, data, a } = this.look();
+    const { source, active, layer, sort, size, data, a } = this.look();
     const row = source.at(place);
     tile.hidden = place >= (source.matched ?? SKELETONS);
     tile.dataset.place = place;
     tile.setAttribute("aria-selected", String(place === active));
     tile.classList.toggle("waiting", !row);
-    caption(tile, row, sort);
+    caption(tile, row, worth(row, sort, size === "s"));
     if (!row) return release(tile.firstChild);
     const where = `${number(place + 1)} of ${number(source.matched)}`;
     tile.setAttribute("aria-label", `${row.File_Name}, ${where}, mIoU ${iou(row.miou)}`);
@@ -90,14 +90,14 @@ function newTile(column) {
   );
 }
 
-function caption(tile, row, sort) {
+function caption(tile, row, told) {
   const [file, value] = tile.children[1].children;
   const [where, flags] = tile.children[2].children;
   const split = row?.Split === "None" ? null : row?.Split;
   file.firstChild.textContent = file.title = row?.File_Name ?? "";
   if (row) file.href = link({ page: "image", image: row.File_Name });
   else file.removeAttribute("href");
-  value.textContent = row ? worth(row, sort) : "";
+  value.textContent = told;
   where.textContent = [split, row?.Drive ?? row?.Group].filter((part) => part || part === 0).join(" · ");
   flags.textContent = row?.flags?.map((each) => `⚑ ${each.flag}`).join(", ") ?? "";
   flags.title = row?.flags?.length ? count(row.flags.length, "flag") : "";

@@ -163,9 +163,11 @@ function drawer(side) {
   document.body.dataset.drawer = open;
   for (const each of ["rail", "inspector"]) {
     place(each).inert = narrow.matches && each !== open;
+    if (each === open) place(each).tabIndex = -1;
+    else place(each).removeAttribute("tabindex");
     document.querySelector(`.drawer-button[data-side=${each}]`)?.setAttribute("aria-expanded", String(each === open));
   }
-  if (open) place(open).querySelector("button, input, select, a")?.focus();
+  if (open) place(open).focus();
   else if (was) document.querySelector(`.drawer-button[data-side=${was}]`)?.focus();
 }
 
