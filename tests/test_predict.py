@@ -302,6 +302,16 @@ def test_settings_out_of_range_and_classes_called_like_columns(trained, images, 
         Folder(tmp_path / "file", Model(network, "m", "0"), False)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_onnxruntime_cannot_start_is_told(trained, monkeypatch):
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CoreMLExecutionProvider", *there])
+    with pytest.raises(TrainingError, match="cannot start it"):
+        open_model(load_config(None, {"device": "mps"}), None, trained[2].path)
+
+
 def test_an_onnx_file_of_someone_else_is_told(trained, tmp_path):
     from onnx import TensorProto, helper
 

@@ -73,13 +73,17 @@ def _session(path: Path, device: str) -> Any:
         raise TrainingError(f"There is no file {path} (--model). `sightline export --onnx {path}` writes one.")
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = QUIET, cores()
+    providers = _providers(onnxruntime, device)
     try:
-        return onnxruntime.InferenceSession(path, options, providers=_providers(onnxruntime, device))
-    except TrainingError:
-        raise
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # onnxruntime's errors have no common base
         text = " ".join(str(error).split())[:200].rstrip(".")
         raise TrainingError(f"{path} cannot be loaded as an ONNX model: {text}. Export it again.") from error
+    if device != "auto" and providers[0] not in session.get_providers():  # it takes the CPU then, and says so nowhere
+        raise TrainingError(
+            f"--device {device} is not to be had here: onnxruntime is built for it, but cannot start it."
+        )
+    return session
 
 
 def _providers(onnxruntime: Any, device: str) -> list[str]:
