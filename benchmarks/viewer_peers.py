@@ -18,8 +18,10 @@ PROJECT, RUN = "bench", "tables"
 SERVE = """
 import sys
 from pathlib import Path
-from sightline.tracking.dashboard import serve
-serve(Path(sys.argv[1]), sys.argv[2], port=int(sys.argv[3]))
+from sightline.tracking import dashboard
+from sightline.tracking.library import pointed_at
+with dashboard.listen("127.0.0.1", int(sys.argv[2])) as listener, pointed_at(Path(sys.argv[1])):
+    dashboard.run(dashboard.app("127.0.0.1"), listener)
 """
 FIFTYONE = """
 import json, sys, time
@@ -70,7 +72,7 @@ def trackio_table(rows: list[dict[str, Any]], folder: Path) -> Iterator[int]:
         value = Table(data=[list(row.values()) for row in rows], columns=list(rows[0]))
         storage.bulk_log(PROJECT, RUN, [{"images": value._to_dict(PROJECT, RUN)}], steps=[0], run_id=RUN)
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(folder), PROJECT, str(port)],
+    process = subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     try:
         answered(port, "/", process)

@@ -77,3 +77,10 @@ def test_the_docs_tell_the_numbers_that_are_kept():
             )
         )
     assert sorted(told) == sorted(kept)
+
+
+def test_trackios_page_of_tables_is_served_to_be_measured_beside(tmp_path):
+    from viewer_peers import trackio_rows, trackio_table
+
+    with trackio_table([{"File_Name": f"{n}.jpg", "miou": n / 10} for n in range(7)], tmp_path / "trackio") as port:
+        assert trackio_rows(port) == 7
