@@ -234,10 +234,19 @@ def test_a_report_and_a_file_of_the_selection(page, site):
     assert HOSTILE not in found.value.path().read_text(encoding="utf-8")
 
 
-def test_no_run_chosen_names_the_commands(page, site):
-    page.goto(site.at("run", a="none"))
+@pytest.mark.parametrize("name", ["run", "compare", "report"])
+def test_no_run_is_chosen_or_there_is_none_to_choose(page, site, name):
+    page.goto(site.at(name, a="none"))
     settled(page)
-    assert "sightline evaluate" in page.locator(".empty").inner_text()
+    assert "Choose one above" in page.locator(".empty").inner_text()
+    catalog = page.evaluate("async () => (await fetch('/api/catalog')).json()")
+    page.route("**/api/catalog", lambda route: route.fulfill(json=catalog | {"evaluations": []}))
+    page.reload()
+    settled(page)
+    assert (
+        f"sightline split --raw {site.data} && sightline train && sightline evaluate"
+        in page.locator(".empty").inner_text()
+    )
 
 
 def test_what_fails_says_why_and_can_be_tried_again(page, site):

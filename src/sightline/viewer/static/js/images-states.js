@@ -79,6 +79,9 @@ export function failedState(error, retry) {
   );
 }
 
+/** The command that makes predictions of a version of a dataset. */
+export const toPredict = (data) => `sightline split --raw ${data} && sightline train && sightline evaluate`;
+
 /** There is no run to show predictions of. */
 export function noPredictions({ catalog, data }) {
   const some = catalog.evaluations.some((each) => each.raw === data);
@@ -89,7 +92,7 @@ export function noPredictions({ catalog, data }) {
       ? "No run A is chosen: choose one above to see predictions and errors."
       : [
           "No predictions of this dataset version yet. Make them:",
-          command(`sightline split --raw ${data} && sightline train && sightline evaluate`),
+          command(toPredict(data)),
         ],
   );
 }

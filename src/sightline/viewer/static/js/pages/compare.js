@@ -16,7 +16,7 @@ const SHOWN = 8;
 
 export async function show(root, { catalog, data, a, b }) {
   if (!a || !b || a === b) {
-    root.replaceChildren(pageBody(title, a ? choice(catalog, a) : noRun()));
+    root.replaceChildren(pageBody(title, a ? choice(catalog, a) : noRun({ catalog, data })));
     return undefined;
   }
   const runs = { data, a, b };

@@ -141,6 +141,7 @@ class List {
     this.context.rail?.matched(source.matched, source.total);
     if (fresh) announce(`${source.matched} images`);
     this.#stand();
+    if (fresh && this.view.element.contains(document.activeElement)) this.view.focus();
     if (!this.arrivedOnce && this.active) this.view?.reveal(this.active, true);
     this.arrivedOnce = true;
     this.#inspect();

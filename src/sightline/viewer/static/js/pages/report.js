@@ -11,11 +11,11 @@ export const title = "Report";
 export const rail = true;
 export const updates = true;
 
-export async function show(root, { data, a, b, rail }) {
+export async function show(root, { catalog, data, a, b, rail }) {
   const runs = { data, a, b };
   const frame = h("div", { class: "report-frame" });
   const selection = h("div", { class: "panel selection" });
-  root.replaceChildren(pageBody(title, selection, a ? frame : noRun()));
+  root.replaceChildren(pageBody(title, selection, a ? frame : noRun({ catalog, data })));
   const recount = () => fill(selection, (signal) => chosen(runs, signal), (found) => {
     rail?.matched(found.matched, found.total);
     return tools(found, runs, frame);

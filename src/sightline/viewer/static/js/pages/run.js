@@ -5,6 +5,7 @@ import { count, iou, NONE, number } from "../format.js";
 import { joinNames } from "../state.js";
 import { chart, clear } from "../charts.js";
 import { dashboard, lineage, outward } from "../outward.js";
+import { toPredict } from "../images-states.js";
 import { toImages } from "../leads.js";
 import { pageBody, section, swatch, table, tiles } from "../blocks.js";
 
@@ -12,7 +13,7 @@ export const title = "Run";
 
 export async function show(root, { a, data, catalog }) {
   if (!a) {
-    root.replaceChildren(pageBody(title, noRun()));
+    root.replaceChildren(pageBody(title, noRun({ catalog, data })));
     return undefined;
   }
   const run = await getJson("/api/run", { a });
@@ -39,12 +40,15 @@ export async function show(root, { a, data, catalog }) {
   return () => clear(root);
 }
 
-/** What to do when there are no predictions yet. */
-export function noRun() {
+/** What to do when no run is chosen, or when there are no predictions of the dataset yet. */
+export function noRun({ catalog, data }) {
+  if (catalog.evaluations.some((one) => one.raw === data)) {
+    return h("div", { class: "empty" }, h("h2", {}, "No run A is chosen"), h("p", {}, "Choose one above."));
+  }
   return h("div", { class: "empty" },
     h("h2", {}, "No predictions yet"),
     h("p", {}, "Train a model and measure it; its predictions then stand beside the ground truth everywhere."),
-    command("sightline train"), command("sightline evaluate"));
+    command(toPredict(data)));
 }
 
 function heading(run, catalog) {
