@@ -43,7 +43,7 @@ class Recorder:
         self._hear("started", record.name)
 
     def used(self, record, artifact):
-        self._hear("used", artifact.spec)
+        self._hear("used", artifact.spec, artifact.aliases)
 
     def logged(self, record, step, metrics):
         self._hear("logged", step, dict(metrics))
@@ -97,7 +97,7 @@ def test_a_mirror_is_told_what_happens_in_a_run_and_a_replay_tells_the_same(tmp_
     record = train(tracker, raw)
     assert live.told == [
         ("started", "training-1"),
-        ("used", "d:v0"),
+        ("used", "d:v0", ("latest",)),
         ("logged", 1, {"miou": 0.25, "road_iou": 0.5}),
         ("logged", 2, {"miou": 0.5, "road_iou": 0.5}),
         ("saved", "m:v0", ("latest",)),
@@ -107,6 +107,20 @@ def test_a_mirror_is_told_what_happens_in_a_run_and_a_replay_tells_the_same(tmp_
     hidden = [(*one[:2], {k: v for k, v in one[2].items() if k not in record.summary}) if one[0] == "logged" else one
               for one in later.told]  # fmt: skip
     assert hidden == live.told
+
+
+def test_a_model_that_a_run_reads_is_told_to_be_the_best(tmp_path, backend):
+    live, later = Recorder(), Recorder()
+    tracker = tracker_of(tmp_path, backend, live)
+    with tracker.run("training", config={}) as run:
+        (run.scratch / "config.json").write_text(
+            json.dumps({"split": {"digest": "s"}, "canvas": [64, 96], "train": {"recipe": "default"}})
+        )
+        model = run.save("m", "model", {"config.json": run.scratch / "config.json"}, {"best_miou": 0.5})
+    with tracker.run("evaluation", config={}) as run:
+        run.use(model)
+    replay(tracker, run.record, later)
+    assert [one for one in (*live.told, *later.told) if one[0] == "used"] == [("used", "m:v0", ("best", "latest"))] * 2
 
 
 def test_a_run_that_goes_on_tells_of_the_steps_before(tmp_path, backend):

@@ -18,7 +18,7 @@ def replay(tracker: Tracker, record: RunRecord, mirror: Mirror) -> None:
     """
     mirror.started(record)
     for spec in record.inputs:
-        mirror.used(record, known_as(tracker, record, spec))
+        mirror.used(record, tracker.labelled(known_as(tracker, record, spec)))
     for step, metrics in tracker.backend.rows(record.id, record.name):
         mirror.logged(record, step, metrics)
     for spec in record.outputs:

@@ -308,7 +308,7 @@ class Run:
         self.tracker._check_own(artifact)
         self.tracker.backend.link_input(self.id, self.name, artifact.name, artifact.version)
         self._note(artifact, inputs=_with(self.record.inputs, artifact.spec))
-        self.tracker.mirror.used(self.record, artifact)
+        self.tracker.mirror.used(self.record, self.tracker.labelled(artifact))
         return artifact
 
     def store(self, path: Path) -> StoredFile:
