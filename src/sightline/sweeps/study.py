@@ -253,11 +253,12 @@ def need_optuna() -> None:
 def _open(study: Study, epochs: int) -> tuple[optuna.Study, tuple[str, ...]]:
     """The library's study, and the names of the other studies in the same database."""
     import optuna
+    from sqlalchemy.pool import NullPool
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # any path will do, whatever characters are in it: the address in front names none
+    # any path will do, whatever characters are in it: the address in front names none; no connection outlives its use
     storage = optuna.storages.RDBStorage(
-        "sqlite:///study.db", engine_kwargs={"creator": lambda: _connection(study.path)}
+        "sqlite:///study.db", engine_kwargs={"creator": lambda: _connection(study.path), "poolclass": NullPool}
     )
     known = tuple(optuna.study.get_all_study_names(storage))
     opened = optuna.create_study(
