@@ -263,13 +263,6 @@ def test_runs_that_failed_or_are_under_way():
     assert line(text, "upload-1").split() == ["upload-1", "running", "2026-05-04", "10:11", "–", "new", "x"]
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_list_of_runs_breaks_no_date(width):
-    names = {"inputs": ("a_long_name_model:v0", "a_long_name_split:v1"), "outputs": ("a_long_name_eval:v0",)}
-    text = shown(render_runs([record(summary={"final_miou": 0.4}, **names)]), width)
-    assert re.search(r" 2026-05-04 ", text) and re.search(r" 10:11 ", text)
-
-
 def test_of_a_long_error_the_list_of_runs_has_the_first_line():
     failed = record(status="failed", error="DataError: 12 problems in 12 images:\n\n12 of 12 images have no mask.")
     assert line(shown(render_runs([failed])), "training-2").endswith("DataError: 12 problems in 12 images: ")

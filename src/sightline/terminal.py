@@ -217,7 +217,6 @@ def render_runs(runs: Sequence[RunRecord]) -> RichTable:
     grid = _grid()
     for title in ("Run", "Status", "Began (UTC)", "Took", "Inputs", "Outputs", "Result"):
         _add_column(grid, title, whole=title in ("Run", "Status", "Took"), number=title == "Took")
-    grid.columns[2].min_width = len("2026-05-04")
     for run in runs:
         began = run.started[:16].replace("T", " ")
         several = ([_text(each) for each in part] for part in (run.inputs, run.outputs, _results(run)))
