@@ -363,7 +363,10 @@ def test_a_full_disk_under_the_output_is_one_line(walked, command):
             text=True, timeout=120, check=False,
         )  # fmt: skip
     assert done.returncode == 7
-    assert done.stderr.strip() == "Error: No space left on device. Free some space, or choose another --store."
+    assert (
+        done.stderr.strip()
+        == "Error: No space left on device. Free some space, or write to another disk (--store, --out)."
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):

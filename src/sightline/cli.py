@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sightline.tracking import Artifact, Tracker
 
 REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, or choose another --store."),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, or write to another disk (--store, --out)."),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a folder that can be read and written."),
 }
 """What to do about errors of the disk that are no fault of the program."""
