@@ -214,7 +214,7 @@ def test_what_a_connection_that_broke_says_is_told(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "text", "runs"),
     [
-        (("train", "--arch", "nonsense"), "--arch nonsense", 1),
+        (("train", "--arch", "nonsense"), "no --arch nonsense. There are: light, unet,", 1),
         (("train", "--batch-size", "3"), "give a multiple of 2", 0),
         (("train", "--name", "other"), "There is no artifact other_split", 0),
         (("train", "--epochs", "many"), "Invalid value for '--epochs'", 0),

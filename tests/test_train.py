@@ -513,6 +513,8 @@ def test_pretrained_weights_that_cannot_be_had_stop_the_training_plainly(items, 
     )
     assert "ImageNet weights of resnet18 cannot be had" in done.stdout
     assert "--no-pretrained" in done.stdout
+    assert "local cache" not in done.stdout, "why, and not what else was tried"
+    assert "Retrying" not in done.stderr
 
 
 def test_the_weights_file_has_to_be_there(tmp_path):

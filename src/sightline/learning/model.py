@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from sightline.config import Train
+from sightline.console import say
 from sightline.errors import ConfigError, TrainingError
 from sightline.learning.encoders import (
     LAST_LAYERS,
@@ -78,9 +82,12 @@ def build(settings: Train, classes: int, pretrained: bool) -> Segmenter:
     """
     encoder = library_name(settings.encoder)
     weights: Any = (True if encoder.startswith(TIMM) else "imagenet") if pretrained else None
+    if pretrained:
+        say(f"Loading the ImageNet weights of {settings.encoder}, which are downloaded once.")
     arch, options = ("fpn", LIGHT) if settings.arch == "light" else (settings.arch, {})
     try:
-        network = models.create_model(arch, encoder, encoder_weights=weights, classes=classes, **options)
+        with _without_retries_told():
+            network = models.create_model(arch, encoder, encoder_weights=weights, classes=classes, **options)
     except Exception as error:  # the hub, the network and the cache fail in many ways
         if not pretrained:
             raise ConfigError(_no_match(settings, error)) from error
@@ -154,13 +161,28 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise TrainingError(f"The weights {path} cannot be read: {error}. Give a .safetensors file.") from error
 
 
+@contextlib.contextmanager
+def _without_retries_told() -> Iterator[None]:
+    """Where the hub cannot be reached the library says so at each of its attempts; the error says it once."""
+    hub = logging.getLogger("huggingface_hub")
+    before = hub.level
+    hub.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        hub.setLevel(before)
+
+
 def _no_match(settings: Train, error: Exception) -> str:
     if isinstance(error, KeyError):  # the library's own list of architectures
-        return f"--arch {settings.arch}: {error.args[0]}"
+        names = ", ".join(["light", *models.MODEL_ARCHITECTURES_MAPPING])
+        return f"There is no --arch {settings.arch}. There are: {names}."
     return f"--arch {settings.arch} and --encoder {settings.encoder} do not go together: {error}"
 
 
-def _no_weights(encoder: str, error: Exception) -> str:
+def _no_weights(encoder: str, error: BaseException) -> str:
+    if isinstance(error, OSError) and error.__cause__:  # the hub's "cannot find the requested files in the local cache"
+        return _no_weights(encoder, error.__cause__)
     text = " ".join(str(error).split())[:200] or type(error).__name__
     return (
         f"The ImageNet weights of {encoder} cannot be had ({type(error).__name__}: {text}). Is this machine online? "
