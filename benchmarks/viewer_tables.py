@@ -17,9 +17,10 @@ from sightline.config import load_config
 from sightline.table import Table
 from sightline.tracking import open_tracker
 from sightline.tracking.dashboard import run
-from sightline.viewer.app import Viewer, build
+from sightline.viewer.app import build
 from sightline.viewer.guard import LOOPBACK, Guard
 from sightline.viewer.rows import Rows, Sources
+from sightline.viewer.viewer import Viewer
 
 FRAMES = 50
 """Images of a drive."""

@@ -21,9 +21,10 @@ from sightline.errors import ConfigError
 from sightline.table import Table
 from sightline.tracking import open_tracker
 from sightline.viewer import palette
-from sightline.viewer.app import Viewer, build
+from sightline.viewer.app import build
 from sightline.viewer.guard import LOOPBACK, Guard
 from sightline.viewer.rows import Rows, Sources
+from sightline.viewer.viewer import Viewer
 
 DATA = "scenes:v0"
 JSON = {"Content-Type": "application/json", "X-Sightline": "1"}

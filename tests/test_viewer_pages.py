@@ -24,13 +24,15 @@ from sightline.thumbnails import POSITIONS
 from sightline.tracking import open_tracker
 from sightline.viewer import classes as of_classes
 from sightline.viewer import figures, links
-from sightline.viewer.app import Viewer, build
-from sightline.viewer.division import latest_split, pairs, split_of
+from sightline.viewer.app import build
+from sightline.viewer.division import pairs, split_of
 from sightline.viewer.export import view_of
 from sightline.viewer.guard import LOOPBACK, Guard
 from sightline.viewer.overview import overview_of, stages
 from sightline.viewer.runs import measured, run_of, wanted
 from sightline.viewer.selection import narrowed, published, report_of, write_report
+from sightline.viewer.viewer import Viewer
+from sightline.viewer.walk import latest_split
 
 
 @pytest.fixture(scope="module")

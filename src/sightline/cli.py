@@ -391,7 +391,7 @@ def export_view(
     """Write a selection of images as one HTML file: small pictures, masks, predictions, IoUs. It opens offline."""
     from sightline.console import progress
     from sightline.viewer import export
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
     view, pictures = export.view_of(Viewer(config, _tracker(config)), query, data, run, limit, newest=True)
     size = export.estimate(view, pictures)

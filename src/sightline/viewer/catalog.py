@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from sightline.errors import ConfigError, StoreError
 from sightline.marks import KINDS
 from sightline.tracking import Artifact, RunRecord
+from sightline.viewer.answer import answer
 from sightline.viewer.palette import smallest_differences
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
     from sightline.viewer.rows import Rows
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -23,8 +24,6 @@ Json = dict[str, Any]
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """What the frame and the pages Images and Image ask for."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def catalog(_: Request) -> Json:
         return catalog_of(viewer)

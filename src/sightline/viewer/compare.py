@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sightline.comparison import Change, Comparison, Metric, Setting, compare_evaluations
 from sightline.table import KEY
 from sightline.tracking.plain import plain
+from sightline.viewer.answer import answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -24,8 +25,6 @@ SHOWN = 60
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """What the page Compare asks for."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def compare(request: Request) -> Json:
         given = request.query_params

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 from sightline.leaks import describe
 from sightline.stages.stage import JOINED
 from sightline.table import KEY
-from sightline.tracking import Artifact, Tracker
+from sightline.tracking import Artifact
 from sightline.tracking.plain import plain
-from sightline.viewer.overview import walk
+from sightline.viewer.answer import answer
+from sightline.viewer.walk import latest_split
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -24,8 +25,6 @@ Json = dict[str, Any]
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """What the page Split asks for."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def split(request: Request) -> Json:
         found = split_for(viewer, request)
@@ -50,11 +49,6 @@ def split_for(viewer: Viewer, request: Request) -> Artifact | None:
     if given.get("a"):
         return viewer.lineage(viewer.evaluation(given["a"]))[1]
     return latest_split(viewer.tracker, viewer.raw(given.get("data", "")))
-
-
-def latest_split(tracker: Tracker, raw: Artifact) -> Artifact | None:
-    """The latest split of a dataset."""
-    return walk(tracker, raw).get("split_data")
 
 
 def split_of(split: Artifact) -> Json:

@@ -17,12 +17,13 @@ from sightline.errors import ConfigError, SightlineError
 from sightline.reporting.page import environment, inline, policy
 from sightline.reporting.wording import MISSING, percent, score
 from sightline.table import KEY
+from sightline.viewer.answer import answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -43,8 +44,6 @@ PAGE = 1000
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """How large the file of a selection would be; with `write` it is written to `reports/` of the store."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def export(_: Request, body: Json) -> Json:
         query, data, run = (str(body.get(key) or "") for key in ("query", "data", "a"))

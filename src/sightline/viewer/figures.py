@@ -17,6 +17,7 @@ from sightline.reporting.training import TrainingFacts, training_facts
 from sightline.reporting.wording import percent, score
 from sightline.thumbnails import POSITIONS
 from sightline.viewer import classes as of_classes
+from sightline.viewer.answer import answer
 from sightline.viewer.compare import compared
 from sightline.viewer.division import split_for
 from sightline.viewer.links import Link, images, joined
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -34,8 +35,6 @@ Json = dict[str, Any]
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """`/api/figures/NAME`."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def figure(request: Request) -> Json:
         name = request.path_params["name"]

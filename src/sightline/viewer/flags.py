@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.errors import ConfigError
 from sightline.marks import Flag, Flags
+from sightline.viewer.answer import answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -20,8 +21,6 @@ Json = dict[str, Any]
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """List, set, remove, and the CSV for the people who relabel."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def listed(request: Request) -> list[Json]:
         return _told(_flags(viewer, request.query_params.get("data", "")).all())

@@ -10,13 +10,15 @@ from sightline.changes import changes_since, version_before
 from sightline.reporting.wording import score
 from sightline.stages.stage import STAGES
 from sightline.tracking import Artifact, RunRecord, Tracker
+from sightline.viewer.answer import answer
+from sightline.viewer.walk import SOURCES, walk
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -24,13 +26,6 @@ LISTED = 500
 """Names of a list that are sent; the counts are whole."""
 TYPES = dict(zip(STAGES.values(), ("raw_data", "split_data", "model", "evaluation", "report"), strict=True))
 """Stage -> type of the artifact that it makes."""
-SOURCES = {
-    "split_data": ("raw", "raw_data"),
-    "model": ("split", "split_data"),
-    "evaluation": ("model", "model"),
-    "report": ("evaluation", "evaluation"),
-}
-"""Type of an artifact -> the key of its metadata that names what it was made from, and the type of that."""
 FLAGS = {"split": "--raw", "train": "--split", "evaluate": "--model", "report": "--evaluation"}
 """Stage -> the flag that names what it is made from."""
 
@@ -38,8 +33,6 @@ FLAGS = {"split": "--raw", "train": "--split", "evaluate": "--model", "report": 
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """What the page Overview asks for."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def overview(request: Request) -> Json:
         given = request.query_params
@@ -82,20 +75,6 @@ def stages(tracker: Tracker, raw: Artifact, evaluation: Artifact | None = None) 
     return boxes
 
 
-def walk(tracker: Tracker, raw: Artifact, evaluation: Artifact | None = None) -> dict[str, Artifact]:
-    """Type -> artifact, of one walk over this dataset: through `evaluation` where that is given, else the latest."""
-    known = tracker.artifacts()
-    line = {one.type: one for one in _origins(known, evaluation)}
-    if line.get("raw_data") != raw:
-        line = {"raw_data": raw}
-    for kind, (key, above) in SOURCES.items():
-        source = line.get(above)
-        made = [one for one in known if source and one.type == kind and one.metadata.get(key) == source.spec]
-        if kind not in line and made:
-            line[kind] = max(made, key=lambda one: ("latest" in one.aliases, one.version))
-    return line
-
-
 def counts(rows: pa.Table) -> Json:
     """Images, groups, drives, and how often each size occurs, the most frequent first."""
     import pyarrow.compute as pc
@@ -111,16 +90,6 @@ def seconds(run: RunRecord) -> float | None:
     if not run.started or not run.finished:
         return None
     return (datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.started)).total_seconds()
-
-
-def _origins(known: Sequence[Artifact], evaluation: Artifact | None) -> list[Artifact]:
-    """The evaluation, its model, its split and its data."""
-    specs, found, one = {each.spec: each for each in known}, list[Artifact](), evaluation
-    while one is not None:
-        found.append(one)
-        key, _ = SOURCES.get(one.type, ("", ""))
-        one = specs.get(str(one.metadata.get(key)))
-    return found
 
 
 def _run(runs: Sequence[RunRecord], job_type: str, artifact: Artifact | None, source: Artifact) -> RunRecord | None:

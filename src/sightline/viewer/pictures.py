@@ -17,13 +17,14 @@ from PIL import Image
 from sightline.errors import ConfigError, DataError, SightlineError, StoreError
 from sightline.table import KEY
 from sightline.tracking import Artifact
+from sightline.viewer.answer import answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 SIDE = 240
 """Pixels of the longer side of a small picture."""
@@ -38,8 +39,6 @@ CACHED = {"Cache-Control": "private, no-cache"}
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """Small pictures, many at once or one alone, and the originals."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def thumbs(request: Request) -> Response:
         packed = pack(_small(viewer, request, "rows"))

@@ -11,12 +11,13 @@ from sightline.reporting.material import Measured, open_measured
 from sightline.reporting.results import Score, results
 from sightline.tracking import Artifact, Tracker
 from sightline.tracking.plain import plain
+from sightline.viewer.answer import answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -24,8 +25,6 @@ Json = dict[str, Any]
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """What the page Run asks for."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def run(request: Request) -> Json:
         evaluation = viewer.evaluation(request.query_params.get("a", ""))

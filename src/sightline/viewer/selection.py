@@ -18,6 +18,7 @@ from sightline.stages.evaluate import baseline_of, summary_of
 from sightline.stages.report import REPORT, looks_at_test
 from sightline.table import KEY
 from sightline.tracking import Artifact, Tracker
+from sightline.viewer.answer import answer
 from sightline.viewer.runs import wanted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from sightline.config import Config
-    from sightline.viewer.app import Viewer
+    from sightline.viewer.viewer import Viewer
 
 Json = dict[str, Any]
 
@@ -41,8 +42,6 @@ someone else's cannot speak to the viewer. Which scripts may run the page's own 
 def routes(viewer: Viewer) -> list[BaseRoute]:
     """The report of a run, one for a selection, and the files in `reports/` of the store."""
     from starlette.routing import Route
-
-    from sightline.viewer.app import answer
 
     def report(request: Request) -> Response:
         evaluation = viewer.evaluation(request.query_params.get("a", ""))

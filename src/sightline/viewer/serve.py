@@ -13,8 +13,9 @@ from sightline.console import say
 from sightline.tracking import Tracker
 from sightline.tracking import dashboard as trackio
 from sightline.tracking.library import pointed_at
-from sightline.viewer.app import Viewer, build
+from sightline.viewer.app import build
 from sightline.viewer.guard import LOOPBACK, Guard
+from sightline.viewer.viewer import Viewer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
