@@ -16,11 +16,11 @@ from sightline.stages.ingest import ingest
 from sightline.stages.report import report
 from sightline.stages.split import split
 from sightline.stages.stage import JOINED, dataset_name
-from sightline.stages.train import deciding_all, train
+from sightline.stages.train import train
 from sightline.sweeps.outcome import save_outcome
-from sightline.sweeps.plan import Plan, check_classes, check_networks, longest, read_plan
+from sightline.sweeps.plan import check_classes, check_networks, read_plan
 from sightline.sweeps.study import Study, need_optuna, storing
-from sightline.sweeps.trials import run_trials, settings_text
+from sightline.sweeps.trials import run_trials, settings_text, study_of
 from sightline.sweeps.workers import run_workers
 from sightline.tracking import Artifact, Tracker, open_tracker
 
@@ -81,12 +81,6 @@ def sweep(
         run_trials(config, study, tracker, dealt)
         with _alone_on_the_walk(tracker):
             return _finish(config, study, tracker, dealt)
-
-
-def study_of(plan: Plan, config: Config, tracker: Tracker, dealt: Artifact) -> Study:
-    """The study of a plan in the tracker's store, begun or gone on with."""
-    digest = plan.digest({**deciding_all(config), "project": tracker.project}, dealt.digest)
-    return Study(plan, tracker.store / "sweeps", digest, config.seed, longest(plan, config))
 
 
 def _alone_on_the_walk(tracker: Tracker) -> FileLock:

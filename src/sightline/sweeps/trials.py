@@ -12,8 +12,9 @@ from typing import Any
 from sightline.config import Config
 from sightline.console import say
 from sightline.errors import ConfigError, TrainingError
-from sightline.stages.train import train
+from sightline.stages.train import deciding_all, train
 from sightline.sweeps.artifact import shown
+from sightline.sweeps.plan import Plan, longest
 from sightline.sweeps.study import Claim, Study, Trial
 from sightline.tracking import Artifact, RunStopped, Tracker
 
@@ -21,6 +22,12 @@ GIVEN_UP = 3
 """So many failed trials in a row, before any other ended well, end the sweep: what is wrong is wrong for all."""
 WAIT = 1.0
 """Seconds between two looks at the trials of other processes."""
+
+
+def study_of(plan: Plan, config: Config, tracker: Tracker, split: Artifact) -> Study:
+    """The study of a plan in the tracker's store, begun or gone on with."""
+    digest = plan.digest({**deciding_all(config), "project": tracker.project}, split.digest)
+    return Study(plan, tracker.store / "sweeps", digest, config.seed, longest(plan, config))
 
 
 def run_trials(config: Config, study: Study, tracker: Tracker, split: Artifact) -> None:

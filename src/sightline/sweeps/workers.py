@@ -143,8 +143,7 @@ def _work(job: Job) -> None:
 
     from sightline.sweeps.plan import read_plan
     from sightline.sweeps.study import storing
-    from sightline.sweeps.sweep import study_of
-    from sightline.sweeps.trials import run_trials
+    from sightline.sweeps.trials import run_trials, study_of
     from sightline.tracking import open_tracker
 
     torch.set_num_threads(job["threads"])
