@@ -301,7 +301,7 @@ MISTAKES = {
     "a file for a folder": (("ingest", "--data", "sightline.yaml"), 3, "sightline.yaml is no folder"),
     "no Parquet": (("show", "sightline.yaml"), 3, "sightline.yaml cannot be read"),
     "unknown dataset": (("ingest", "--data", "nonsense"), 4, "Datasets known by name: bdd-simple-1k"),
-    "too few groups": (("split", "--folds", "50"), 5, "8 group(s) cannot be dealt to 50 folds"),
+    "too few groups": (("split", "--folds", "50"), 5, "8 groups cannot be dealt to 50 folds"),
     "missing weights": (("train", "--weights", "nowhere.safetensors"), 6, "There is no file nowhere.safetensors"),
     "unknown artifact": (("artifacts", "nonsense"), 7, "There is no artifact nonsense"),
     "no table in it": (("show", "d_model"), 7, "d_model:v0 holds no table"),

@@ -207,7 +207,7 @@ def test_skipping_tells_the_same_and_how_it_goes_on(failed, skipped):
     said, _, rest = skipped[1].stderr.partition("\n")
     summary, _, saved = rest.partition("\ningest: saved data:v0")
     assert said == "ingest: run upload-1"
-    assert re.fullmatch(r" \(\d+ files, digest [0-9a-f]{12}\)\n", saved)
+    assert re.fullmatch(r" \(\d+ files?, digest [0-9a-f]{12}\)\n", saved)
     heading, named, last = sections(summary)
     assert (heading, named) == sections(failed[1].stderr.partition("Error: ")[2])[:2]
     assert last == "Going on with 7 of 58 images; ingest.json in the artifact names the others."

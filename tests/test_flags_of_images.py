@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import sightline
 from sightline import marks
-from sightline.changes import changes_since, describe, version_before
+from sightline.changes import Changes, changes_since, describe, version_before
 from sightline.cli import app
 from sightline.config import load_config
 from sightline.errors import ConfigError, DataError, StoreError
@@ -80,7 +80,7 @@ def test_they_belong_to_the_content_of_the_version(made, tmp_path):
     [
         (["{first}"], "wrong", "", ConfigError, "There is no flag 'wrong'. The flags are: wrong label, duplicate"),
         ([], "duplicate", "", ConfigError, "No image is named"),
-        (["{first}", "../secret"], "duplicate", "", DataError, "1 of 2 images are not in cam:v0 .first: ../secret."),
+        (["{first}", "../secret"], "duplicate", "", DataError, "1 of 2 images is not in cam:v0 .first: ../secret."),
         (["{first}"], "duplicate", "x" * 2001, ConfigError, "2001 characters; 2000 is the most"),
     ],
 )
@@ -214,11 +214,11 @@ def test_ingest_of_the_repaired_folder_tells_what_changed(made, tmp_path, capsys
     shutil.copy(mask, folder / "labels" / "0000ffff-00009_mask.png")
     second = sightline.ingest(config, tracker)
     said = capsys.readouterr().err
-    assert "against cam:v0: 1 image(s) added (0000ffff-00009.jpg)" in said
-    assert f"against cam:v0: 1 image(s) removed ({gone})" in said
-    assert f"against cam:v0: 1 image(s) with another image ({brighter})" in said
-    assert f"against cam:v0: 1 image(s) with another mask ({repaired})" in said
-    assert f"against cam:v0: of 3 flagged image(s) 2 were changed or removed; as they were: {left}" in said
+    assert "against cam:v0: 1 image added (0000ffff-00009.jpg)" in said
+    assert f"against cam:v0: 1 image removed ({gone})" in said
+    assert f"against cam:v0: 1 image with another image ({brighter})" in said
+    assert f"against cam:v0: 1 image with another mask ({repaired})" in said
+    assert f"against cam:v0: of 3 flagged images 2 were changed or removed; as they were: {left}" in said
     found = changes_since(tracker, version_before(tracker, second), second)
     assert found.to_dict() == {
         "against": "cam:v0", "added": ["0000ffff-00009.jpg"], "removed": [gone], "image_changed": [brighter],
@@ -239,6 +239,15 @@ def test_the_digest_does_not_know_the_history(made, tmp_path):
 def test_nothing_changed_is_a_line_too(made):
     _, tracker, raw = made
     assert describe(changes_since(tracker, raw, raw)) == ["against cam:v0: the same images with the same masks"]
+
+
+def test_what_changed_is_counted_in_ones_and_in_many():
+    found = Changes("cam:v0", ("a", "b"), ("c",), (), (), flagged_changed=("c",), flagged_unchanged=())
+    assert describe(found) == [
+        "against cam:v0: 2 images added (a, b)",
+        "against cam:v0: 1 image removed (c)",
+        "against cam:v0: of 1 flagged image 1 was changed or removed",
+    ]
 
 
 def test_a_flag_as_the_viewer_has_it():

@@ -62,7 +62,7 @@ def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path):
         detect(tmp_path)
     text = str(caught.value)
     assert all(name in text and layout.mask in text for name, layout in PRESETS.items())
-    assert "bdd-simple: images/{stem}.jpg with labels/{stem}_mask.png: 1 images, 0 of them" in text
+    assert "bdd-simple: images/{stem}.jpg with labels/{stem}_mask.png: 1 image, 0 of them" in text
     assert all(flag in text for flag in ("--images", "--mask", "--group", "--classes"))
 
 

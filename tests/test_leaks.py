@@ -70,7 +70,7 @@ def test_gap_says_which_images_and_why():
     assert dropped == {
         "File_Name": "A_0030.jpg",
         "Group": "A_t",
-        "reason": "train, at most 1 frame(s) from valid or test in drive A",
+        "reason": "train, at most 1 frame from valid or test in drive A",
     }
 
 
@@ -201,10 +201,19 @@ def test_the_outcome_in_words():
     table = frames({"A": "ttvv"}, [0, 0, 0, 2**32 - 1]).assign(Group="one")
     found = describe(find_leaks(table, 4))
     assert [well for well, _ in found] == [False, False, False]
-    assert found[0][1] == "1 group(s) stand in more than one subset (first: one in train and valid)"
-    assert found[1][1].startswith("2 pair(s) of near-duplicate images (perceptual hashes at most 4 of 64 bits apart)")
+    assert found[0][1] == "1 group stands in more than one subset (first: one in train and valid)"
+    assert found[1][1].startswith("2 pairs of near-duplicate images (perceptual hashes at most 4 of 64 bits apart)")
     assert found[1][1].endswith("(first: A_0000.jpg in train and A_0060.jpg in valid, 0 bits apart)")
     assert found[2][1].endswith("(first: A_0030.jpg in train and A_0060.jpg in valid, 30 frames apart)")
+    table = frames({"A": "tv", "B": "tv"}, [0, 1, 2**16 - 1, 2**32 - 1]).assign(
+        Frame=[1, 2, 8, 9], Group=["A", "A", "B", "B"]
+    )
+    found = [line for _, line in describe(find_leaks(table, 4))]
+    assert found[0].startswith("2 groups stand in more than one subset (first: ")
+    assert " 1 pair of near-duplicate images (" in f" {found[1]}" and " apart) stands in two subsets: " in found[1]
+    assert found[1].endswith(", 1 bit apart)")
+    assert found[2].startswith("2 pairs of neighbouring frames of a drive stand in two subsets")
+    assert found[2].endswith(", 1 frame apart)")
 
 
 def test_lists_of_pairs_are_cut_and_counts_are_whole():

@@ -80,7 +80,7 @@ def test_any_other_table_is_a_plain_one_and_its_text_is_text():
     assert HOSTILE not in html
     assert "<b>" not in html
     assert pictures(html) == []
-    for text in ("&lt;img src=x", "0.1235", "2 values", "–", "1 of 1 rows, 4 of 4 columns"):
+    for text in ("&lt;img src=x", "0.1235", "2 values", "–", "1 of 1 row, 4 of 4 columns"):
         assert text in html
     assert "0 of 0 rows" in Table(pa.table({"File_Name": pa.array([], pa.string())}))._repr_html_()
 
@@ -120,6 +120,8 @@ def test_an_artifact_lists_its_files(made):
     html = raw._repr_html_()
     for text in ("cam:v0", "latest", "raw_data", raw.digest[:16], "images/ (9 files)", "eda_table.parquet"):
         assert text in html
+    small = dataclasses.replace(raw, files={"a/b.json": StoredFile("ab" * 32, 2_345)})
+    assert ", 1 file, 2.3 kB</div>" in small._repr_html_() and "a/ (1 file)" in small._repr_html_()
 
 
 def test_an_evaluation_shows_its_scores_beside_the_baseline(evaluated):

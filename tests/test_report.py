@@ -28,12 +28,12 @@ from sightline.reporting.examples import choose_examples, choose_samples
 from sightline.reporting.figures import confusion, iou_bars
 from sightline.reporting.material import open_material, read_confusion
 from sightline.reporting.results import confusions, judge, results
-from sightline.reporting.wording import listed, percent, plural, score, short
 from sightline.stages.report import lineage, looks_at_test, report
 from sightline.synth import draw_scene
 from sightline.table import Table
 from sightline.tracking import RunRecord, Tracker, open_tracker
 from sightline.tracking.none import MemoryBackend
+from sightline.wording import listed, percent, plural, score, short
 
 TRAIN = {
     "recipe": "default", "arch": "unet", "encoder": "resnet18", "image_size": [180, 320], "batch_size": 8, "epochs": 6,

@@ -134,7 +134,7 @@ def test_too_few_groups_says_how_many_and_what_to_choose():
     table = listing({"north": "bb", "south": "b-", "west": "b-"})
     with pytest.raises(SplitError) as error:
         dealt(table)
-    assert "6 images in 3 group(s) cannot be dealt to 10 folds" in str(error.value)
+    assert "6 images in 3 groups cannot be dealt to 10 folds" in str(error.value)
     assert "north, south, west" in str(error.value)
     assert "--folds 3 or fewer" in str(error.value)
     assert dealt(table, folds=3, stratify=())  # the advice holds
@@ -213,21 +213,21 @@ def test_a_ready_split_is_matched_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("File_Name,Stage\na,train\nb,train\nc,valid\n", ["1 image(s) have no row (first: d)"]),
+        ("File_Name,Stage\na,train\nb,train\nc,valid\n", ["1 image has no row (first: d)"]),
         (
             "File_Name,Stage\na,train\nb,train\nc,valid\nd,test\ne,test\nf,test\n",
-            ["2 row(s) name no image of the dataset (first: e, f)"],
+            ["2 rows name no image of the dataset (first: e, f)"],
         ),
         (
             "File_Name,Stage\na,train\nb,train\nc,valid\nd,test\nb,train\n",
-            ["1 file name(s) stand in more than one row (first: b)"],
+            ["1 file name stands in more than one row (first: b)"],
         ),
         (
             "File_Name,Stage\na,train\nb,Train\nc,dev\nd,dev\n",
-            ["Stage is 'Train' in 1 row(s), 'dev' in 2 row(s). It may be train, valid (or val) or test."],
+            ["Stage is 'Train' in 1 row, 'dev' in 2 rows. It may be train, valid (or val) or test."],
         ),
-        ("File_Name,Stage\na,train\nb\nc,valid\nd,test\n", ["Stage is '' in 1 row(s)"]),
-        ("File_Name,Stage\nz,train\nz,odd\n", ["'odd'", "first: z", "2 row(s) name no image", "4 image(s) have no"]),
+        ("File_Name,Stage\na,train\nb\nc,valid\nd,test\n", ["Stage is '' in 1 row."]),
+        ("File_Name,Stage\nz,train\nz,odd\n", ["'odd'", "first: z", "2 rows name no image", "4 images have no"]),
     ],
 )
 def test_a_ready_split_that_does_not_fit(tmp_path, text, expected):
@@ -249,7 +249,7 @@ def test_a_ready_split_that_cannot_be_read(tmp_path):
 def test_a_published_split_is_whole_or_refused():
     table = pd.DataFrame({"File_Name": ["b", "a"], "Published": ["train", "valid"]})
     assert published_split(table).to_dict("list") == {"File_Name": ["a", "b"], "Stage": ["valid", "train"]}
-    with pytest.raises(SplitError, match=r"1 of 2 images have no published subset \(first: a\).*--no-published"):
+    with pytest.raises(SplitError, match=r"1 of 2 images has no published subset \(first: a\).*--no-published"):
         published_split(table.assign(Published=["train", None]))
 
 
@@ -415,7 +415,7 @@ def test_gap_zero_reports_the_touching_frames(tracker):
 
 def test_a_gap_that_leaves_nothing_is_refused(tracker):
     save_raw(tracker, eda(STRETCHES, drive))
-    with pytest.raises(SplitError, match=r"A gap of 100 frame\(s\) leaves no image in .*Choose a smaller --gap"):
+    with pytest.raises(SplitError, match=r"A gap of 100 frames leaves no image in .*Choose a smaller --gap"):
         split(configured(gap=100), tracker)
     assert tracker.runs()[-1].status == "failed"
 
@@ -423,7 +423,7 @@ def test_a_gap_that_leaves_nothing_is_refused(tracker):
 def test_drives_without_frame_numbers_are_warned_of(tracker, capsys):
     save_raw(tracker, eda(STRETCHES, drive).assign(Frame=0))
     (warning,) = split(configured(), tracker).json("split.json")["warnings"]
-    assert warning.startswith("3 drive(s) stand in several subsets, but their frames have no numbers (first: A)")
+    assert warning.startswith("3 drives stand in several subsets, but the frames have no numbers (first: A)")
     assert f"warning: {warning}" in capsys.readouterr().err
 
 
@@ -443,7 +443,7 @@ def test_the_outcome_of_the_leak_check_is_stored_and_said(tracker, capsys):
     (pair,) = leaks["near_duplicates"]
     assert {pair["a"], pair["b"]} == {train, test}
     assert pair["distance"] == 0
-    assert "warning: 1 pair(s) of near-duplicate images" in capsys.readouterr().err
+    assert "warning: 1 pair of near-duplicate images" in capsys.readouterr().err
     assert raw.version == 0
 
 
@@ -451,11 +451,11 @@ def test_a_class_that_is_missing_from_a_subset_is_warned_of(tracker):
     groups = {f"g{number}": "b-" if number < 4 else "p-" if number == 9 else "--" for number in range(12)}
     save_raw(tracker, eda(groups))
     warnings = split(configured(folds=12), tracker).json("split.json")["warnings"]
-    assert any(w.startswith("person occurs in 1 images of 1 group(s)") and "too few groups" in w for w in warnings)
+    assert any(w.startswith("person occurs in 1 image of 1 group,") and "too few groups" in w for w in warnings)
     save_raw(tracker, eda({f"g{number}": "b---" if number < 3 else "----" for number in range(24)}))
     for seed in range(20):
         warnings = split(configured(seed=seed, folds=12), tracker).json("split.json")["warnings"]
-        if any("bicycle occurs in 3 images of 3 group(s), but in none of" in warning for warning in warnings):
+        if any("bicycle occurs in 3 images of 3 groups, but in none of" in warning for warning in warnings):
             break
     assert "though it could be in each: choose fewer --folds, another --seed" in "".join(warnings)
 

@@ -103,7 +103,7 @@ def test_work_is_done_once(tracker, capsys):
     assert (record.inputs, record.outputs) == (("cam:v0",), ("cam_model:v0",))
     assert capsys.readouterr().err.splitlines() == [
         "train: run training-1",
-        f"train: saved cam_model:v0 (1 files, digest {first.digest[:12]})",
+        f"train: saved cam_model:v0 (1 file, digest {first.digest[:12]})",
         "train: up to date, cam_model:v0 answers for it (--force redoes it)",
     ]
 

@@ -479,7 +479,7 @@ def test_flags_are_set_listed_filtered_told_as_csv_and_removed(client, asked):
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [
-        ({"names": ["../../x"], "flag": "duplicate"}, 409, "1 of 1 images are not in scenes:v0"),
+        ({"names": ["../../x"], "flag": "duplicate"}, 409, "1 of 1 image is not in scenes:v0"),
         ({"names": "x", "flag": "duplicate"}, 400, "`names` must be a list"),
         ({"names": [1], "flag": "duplicate"}, 400, "`names` must be a list"),
         ({"names": ["x"], "flag": "bad"}, 400, "There is no flag 'bad'"),

@@ -294,7 +294,7 @@ def test_with_nobody_there_a_stage_ends_well_with_one_warning_and_sync_says_so_t
     code, out, err = sightline("sync", "upload-1")
     assert (code, out) == (8, "")
     assert "Error: W&B: CommError: " in err
-    assert "0 of 1 runs are mirrored; the same command goes on from there." in err
+    assert "0 of 1 run mirrored; the same command goes on from there." in err
 
 
 @pytest.mark.parametrize("mode", ["online", ""])

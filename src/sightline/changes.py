@@ -9,6 +9,7 @@ from typing import Any
 from sightline.marks import Flags
 from sightline.table import KEY
 from sightline.tracking import Artifact, Tracker
+from sightline.wording import plural
 
 NAMED = 5
 """Images that a line names before it says how many more there are."""
@@ -85,12 +86,14 @@ def describe(found: Changes) -> list[str]:
         "with another image": found.image_changed,
         "with another mask": found.mask_changed,
     }
-    lines = [f"{len(names)} image(s) {what} ({_named(names)})" for what, names in kinds.items() if names]
+    lines = [f"{plural(len(names), 'image')} {what} ({_named(names)})" for what, names in kinds.items() if names]
     lines = lines or ["the same images with the same masks"]
     flagged = len(found.flagged_changed) + len(found.flagged_unchanged)
     if flagged:
         left = f"; as they were: {_named(found.flagged_unchanged)}" if found.flagged_unchanged else ""
-        lines.append(f"of {flagged} flagged image(s) {len(found.flagged_changed)} were changed or removed{left}")
+        verb = "was" if len(found.flagged_changed) == 1 else "were"
+        touched = f"{len(found.flagged_changed)} {verb} changed or removed"
+        lines.append(f"of {plural(flagged, 'flagged image')} {touched}{left}")
     return [f"against {found.against}: {line}" for line in lines]
 
 

@@ -16,6 +16,7 @@ from sightline.learning.metrics import Bounds, image_miou, iou, miou, paired_int
 from sightline.summary import confusions
 from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Tracker
+from sightline.wording import plural
 
 Counts = NDArray[np.int64]
 
@@ -226,7 +227,7 @@ def _same_truth(a: Counts, b: Counts) -> bool:
 def _nothing_common(a: int, b: int, other_truth: int) -> str:
     if other_truth:
         return (
-            f"All {other_truth} images that both have changed their masks in between, so nothing can be compared. "
+            f"Both have {plural(other_truth, 'image')}, but with other masks, so nothing can be compared. "
             "Evaluate both models on the same version of the data."
         )
     return (

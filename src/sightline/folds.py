@@ -15,6 +15,7 @@ from sightline.console import progress
 from sightline.errors import ConfigError, SplitError
 from sightline.layouts import SUBSETS
 from sightline.table import KEY
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,9 +97,10 @@ def _check_groups(rows: pd.DataFrame, settings: Split) -> None:
     if groups >= settings.folds:
         return
     raise SplitError(
-        f"{len(rows)} images in {groups} group(s) cannot be dealt to {settings.folds} folds: a group stays whole, so "
-        f"each fold needs one of its own. The groups are {_listed(sorted(rows['Group'].unique()))}. "
-        f"{_fewer_folds(groups, settings)} smaller groups, such as stretches of a drive, with --group."
+        f"{plural(len(rows), 'image')} in {plural(groups, 'group')} cannot be dealt to {settings.folds} "
+        f"folds: a group stays whole, so each fold needs one of its own. The groups are "
+        f"{_listed(sorted(rows['Group'].unique()))}. {_fewer_folds(groups, settings)} smaller groups, such as "
+        "stretches of a drive, with --group."
     )
 
 
@@ -177,7 +179,7 @@ def _check_strata(strata: npt.NDArray[np.int64], settings: Split) -> None:
         return
     raise SplitError(
         f"{len(strata)} images fall into {len(counts)} combinations of {', '.join(settings.stratify)}, the most common "
-        f"of {counts.max()} images: too rare to be spread over {settings.folds} folds. "
+        f"of {plural(int(counts.max()), 'image')}: too rare to be spread over {settings.folds} folds. "
         f"{_fewer_folds(int(counts.max()), settings)} fewer classes with --stratify."
     )
 

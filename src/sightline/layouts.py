@@ -12,6 +12,7 @@ from sightline.classes import ROAD_SCENE, ClassMap
 from sightline.classmaps import CAMVID, CITYSCAPES, CITYSCAPES_LABEL_IDS
 from sightline.errors import ConfigError, DataError
 from sightline.templates import Found, check_template, constrain, fields_of, fill, find
+from sightline.wording import plural
 
 CLASS_FILES = ("classes.yaml", "classes.json")
 SUBSETS = ("train", "valid", "test")
@@ -277,9 +278,8 @@ def _count(root: Path, layout: Layout) -> tuple[int, int]:
 
 
 def _looked_for(layout: Layout, name: str, images: int, whole: int) -> str:
-    return (
-        f"  {name}: {', '.join(layout.images)} with {layout.mask}: {images} images, {whole} of them with mask and group"
-    )
+    found = f"{plural(images, 'image')}, {whole} of them with mask and group"
+    return f"  {name}: {', '.join(layout.images)} with {layout.mask}: {found}"
 
 
 def _hint(root: Path) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sightline.console import track
 from sightline.layouts import SUBSETS
 from sightline.table import KEY
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,9 @@ def leave_gaps(rows: pd.DataFrame, gap: int) -> pd.DataFrame:
     for side, others in (("valid", ("test",)), ("train", ("valid", "test"))):
         near = _within(places, np.unique(places[np.isin(stages, others) & (reasons == "")]), gap)
         out = movable & near & (stages == side)
-        reasons[out] = f"{side}, at most {gap} frame(s) from {' or '.join(others)} in drive " + rows.loc[out, "Drive"]
+        reasons[out] = (
+            f"{side}, at most {plural(gap, 'frame')} from {' or '.join(others)} in drive " + rows.loc[out, "Drive"]
+        )
     left_out: pd.DataFrame = rows.loc[reasons != "", [KEY, "Group"]].assign(reason=reasons[reasons != ""])
     return left_out.reset_index(drop=True)
 
@@ -143,31 +146,34 @@ def describe(leaks: dict[str, Any]) -> list[tuple[bool, str]]:
     """The outcome of `find_leaks` in words: whether all is well, and a line, for each of its three checks."""
     groups, bits = leaks["groups"], leaks["near_duplicate_bits"]
     pairs, border = leaks["near_duplicates"], leaks["touching"]
+    alike = f"near-duplicate images (perceptual hashes at most {bits} of 64 bits apart)"
+    remedy = "widen --gap where they are of one drive, else give them one group with --group"
     return [
         _line(
             "no group stands in two subsets",
             len(groups),
-            "group(s) stand in more than one subset",
+            "group stands in more than one subset|groups stand in more than one subset",
             groups and f"{groups[0]['group']} in {' and '.join(groups[0]['subsets'])}",
         ),
         _line(
             f"no near-duplicate images stand in two subsets (perceptual hashes at most {bits} of 64 bits apart)",
             leaks["near_duplicate_count"],
-            f"pair(s) of near-duplicate images (perceptual hashes at most {bits} of 64 bits apart) stand in two "
-            "subsets: widen --gap where they are of one drive, else give them one group with --group",
-            pairs and f"{_both(pairs[0])}, {pairs[0]['distance']} bits apart",
+            f"pair of {alike} stands in two subsets: {remedy}|pairs of {alike} stand in two subsets: {remedy}",
+            pairs and f"{_both(pairs[0])}, {plural(pairs[0]['distance'], 'bit')} apart",
         ),
         _line(
             "no neighbouring frames of a drive stand in two subsets",
             leaks["touching_count"],
-            "pair(s) of neighbouring frames of a drive stand in two subsets",
-            border and f"{_both(border[0])}, {border[0]['frames_apart']} frames apart",
+            "pair of neighbouring frames of a drive stands in two subsets|"
+            "pairs of neighbouring frames of a drive stand in two subsets",
+            border and f"{_both(border[0])}, {plural(border[0]['frames_apart'], 'frame')} apart",
         ),
     ]
 
 
 def _line(well: str, count: int, found: str, first: str) -> tuple[bool, str]:
-    return (False, f"{count} {found} (first: {first})") if count else (True, well)
+    """`found` says what is counted, of one and of several: `group stands …|groups stand …`."""
+    return (False, f"{plural(count, *found.split('|'))} (first: {first})") if count else (True, well)
 
 
 def _both(pair: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from sightline.table import KEY
 from sightline.tracking import Artifact
 from sightline.tracking.disk import writing
 from sightline.tracking.records import now
+from sightline.wording import plural
 
 KINDS = ("wrong label", "duplicate", "interesting")
 LONGEST_NOTE = 2000
@@ -151,9 +152,10 @@ class Flags:
             raise ConfigError("No image is named, so there is nothing to flag.")
         unknown = sorted({name for name in names if f"images/{name}" not in self._raw})
         if unknown:
+            verb = "is" if len(unknown) == 1 else "are"
             raise DataError(
-                f"{len(unknown)} of {len(names)} images are not in {self._raw.spec} (first: {unknown[0]}). "
-                "Nothing was flagged."
+                f"{len(unknown)} of {plural(len(names), 'image')} {verb} not in {self._raw.spec} (first: "
+                f"{unknown[0]}). Nothing was flagged."
             )
 
     def _change(self, names: Collection[str], flag: str, fresh: Iterable[Flag]) -> list[Flag]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sightline.classes import ClassMap
 from sightline.errors import SightlineError
 from sightline.table import Files, Table
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,10 +62,8 @@ def of_table(table: Table) -> str:
     shown = [name for name in table.columns if name not in hidden and not _wide(name, table.classes)]
     body = [[*(found.get(head, "") for head in heads), *_cells(row, shown)] for row, found in _padded(rows, pictures)]
     legend = of_classes(table.classes) if table.classes and heads else ""
-    more = (
-        f'<div style="{SMALL}">{len(rows):,} of {len(table):,} rows, {len(shown)} of {len(table.columns)} columns</div>'
-    )
-    return legend + _grid([*heads, *shown] or [""], body) + more
+    more = f"{len(rows):,} of {plural(len(table), 'row')}, {len(shown)} of {plural(len(table.columns), 'column')}"
+    return legend + _grid([*heads, *shown] or [""], body) + f'<div style="{SMALL}">{more}</div>'
 
 
 def of_sample(sample: Sample) -> str:
@@ -78,20 +77,21 @@ def of_dataset(dataset: Dataset) -> str:
     """How many samples, the classes, and the first few."""
     first = (dataset[place] for place in range(min(PICTURED, len(dataset))))
     tiles = "".join(f'<div style="margin:0 8px 8px 0">{of_sample(sample)}</div>' for sample in first)
-    head = f"<div>{len(dataset):,} samples in <code>{escape(str(dataset.root))}</code></div>"
+    head = f"<div>{plural(len(dataset), 'sample')} in <code>{escape(str(dataset.root))}</code></div>"
     return f'{head}{of_classes(dataset.classes)}<div style="display:flex;flex-wrap:wrap">{tiles}</div>'
 
 
 def of_artifact(artifact: Artifact) -> str:
     """Its name and version, what it is, and its files by folder."""
+    from rich.filesize import decimal
+
     aliases = f" ({escape(', '.join(artifact.aliases))})" if artifact.aliases else ""
-    size = sum(file.size for file in artifact.files.values())
+    size = decimal(sum(file.size for file in artifact.files.values()))
     head = f"<div><b>{escape(artifact.spec)}</b>{aliases} <span>{escape(artifact.type)}</span></div>"
-    about = (
-        f'<div style="{SMALL}">digest {artifact.digest[:16]}, {len(artifact.files):,} files, {size / 1e6:,.1f} MB</div>'
-    )
+    about = f"digest {artifact.digest[:16]}, {plural(len(artifact.files), 'file')}, {size}"
     files = _grid(["File", "Bytes"], [[escape(name), text] for name, text in _listing(artifact)])
-    return head + about + _told(artifact) + f"<details><summary>Files</summary>{files}</details>"
+    told = f'<div style="{SMALL}">{about}</div>{_told(artifact)}'
+    return head + told + f"<details><summary>Files</summary>{files}</details>"
 
 
 def _told(artifact: Artifact) -> str:
@@ -119,8 +119,9 @@ def _scores(artifact: Artifact) -> str:
         for index, name in enumerate(classes.names)
     ]
     rows += [["<b>mIoU</b>", *_score_cells(summary["final_miou"], bounds["miou"], baseline["miou"])]]
-    about = f"{summary['images']:,} {summary['subset']} images of {summary['groups']:,} groups. {bounds['reason']}"
-    return _grid(heads, rows) + f'<div style="{SMALL}">{escape(about)}</div>'
+    images, groups = plural(summary["images"], f"{summary['subset']} image"), plural(summary["groups"], "group")
+    about = escape(f"{images} of {groups}. {bounds['reason']}")
+    return _grid(heads, rows) + f'<div style="{SMALL}">{about}</div>'
 
 
 def _score_cells(value: float | None, bounds: Sequence[float] | None, baseline: float | None) -> list[str]:
@@ -142,7 +143,7 @@ def _subsets(artifact: Artifact) -> str:
 def of_summary(summary: Summary) -> str:
     """What a table holds: how often each class occurs, in which subsets, and which classes occur together."""
     counts = summary.all
-    parts = [f"{counts.images:,} images", *(f"{counts.drives:,} drives" for _ in range(bool(counts.drives)))]
+    parts = [plural(counts.images, "image"), *([plural(counts.drives, "drive")] if counts.drives else [])]
     parts += [f"{width}×{height}" for width, height, _ in summary.sizes[:3]]
     tables = [_class_rows(summary, summary.classes), _together(summary, summary.classes)] if summary.classes else []
     return f"<div><b>{escape(' · '.join(parts))}</b></div>" + "".join(tables)
@@ -189,7 +190,7 @@ def of_compared(found: Compared) -> str:
     heads = [name for run in names[1:] for name in (run, f"less {names[0]}")]
     rows = [[_class(found.classes, row[0]), _score(row[0].a), *_differences(row)] for row in found.rows]
     sure = f"{100 * first.level:.0f} % interval of the difference in brackets, bold where it leaves out 0"
-    about = f"{found.images:,} images of {first.groups:,} groups; {first.reason or sure}"
+    about = f"{plural(found.images, 'image')} of {plural(first.groups, 'group')}; {first.reason or sure}"
     tables = _grid(["Setting", *names], settings) + _grid(["", names[0], *heads], rows)
     return f'{tables}<div style="{SMALL}">{escape(about)}</div>'
 
@@ -224,7 +225,9 @@ def _listing(artifact: Artifact) -> list[tuple[str, str]]:
             folders.setdefault(path.split("/")[0], []).append(file.size)
     listed = [(path, f"{artifact.files[path].size:,}") for path in lone[:FILES]]
     listed += [(f"and {len(lone) - FILES} more", "")] if len(lone) > FILES else []
-    return [(f"{name}/ ({len(sizes):,} files)", f"{sum(sizes):,}") for name, sizes in sorted(folders.items())] + listed
+    return [
+        (f"{name}/ ({plural(len(sizes), 'file')})", f"{sum(sizes):,}") for name, sizes in sorted(folders.items())
+    ] + listed
 
 
 def _wide(name: str, classes: ClassMap | None) -> bool:
@@ -317,7 +320,7 @@ def _text(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, list):
-        return f"{len(value)} values"
+        return plural(len(value), "value")
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

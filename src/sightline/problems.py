@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sightline.errors import DataError
+from sightline.wording import plural
 
 LIST_ALL = 20
 """Up to so many files of one kind are all named in the summary."""
@@ -114,9 +115,9 @@ def summarize(problems: Sequence[Problem], total: int, examples: int = 3) -> str
         examples: files named of a kind that more than 20 files have; up to 20 are all named.
     """
     if not problems:
-        return f"No problem in {_counted(total, 'image')}."
+        return f"No problem in {plural(total, 'image')}."
     kinds = Counter(problem.kind for problem in problems)
-    parts = [f"{_heading(kinds)} in {_counted(total, 'image')}:"]
+    parts = [f"{_heading(kinds)} in {plural(total, 'image')}:"]
     for kind in ProblemKind:
         if kind in kinds:
             parts.append(_of_kind([problem for problem in problems if problem.kind is kind], total, examples))
@@ -128,12 +129,8 @@ def _heading(kinds: Mapping[ProblemKind, int]) -> str:
     damage = [count for kind, count in kinds.items() if not kind.is_warning]
     of_kinds = f" of {len(damage)} kinds" if len(damage) > 1 else ""
     warnings = sum(count for kind, count in kinds.items() if kind.is_warning)
-    parts = [_counted(sum(damage), "problem") + of_kinds] if damage else []
-    return " and ".join([*parts, _counted(warnings, "warning")] if warnings else parts)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    parts = [plural(sum(damage), "problem") + of_kinds] if damage else []
+    return " and ".join([*parts, plural(warnings, "warning")] if warnings else parts)
 
 
 _PHRASES: Mapping[ProblemKind, tuple[str, str, str]] = {
@@ -222,7 +219,7 @@ def _of_kind(problems: list[Problem], total: int, examples: int) -> str:
     if kind is ProblemKind.VALUES:
         remedy = _values_remedy(problems)
     whole = noun in _OF_ALL and kind is not ProblemKind.NO_IMAGE
-    counted = f"{count} of {_counted(total, noun)}" if whole else _counted(count, noun)
+    counted = f"{count} of {plural(total, noun)}" if whole else plural(count, noun)
     warning = "Warning: " if kind.is_warning else ""
     shown = problems if count <= LIST_ALL else problems[:examples]
     lines = [f"{warning}{counted} {one if count == 1 else many}{values}. {remedy}"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sightline.errors import SplitError
 from sightline.layouts import SUBSETS
 from sightline.table import KEY, read_csv
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,17 +58,17 @@ def match_split(ready: pd.DataFrame, names: Sequence[str], where: str) -> pd.Dat
             _unknown_stages(ready),
             _examples(
                 ready.loc[ready.duplicated(KEY), KEY].unique(),
-                "file name(s) stand in more than one row",
+                "file name stands in more than one row|file names stand in more than one row",
                 "Keep one row of each",
             ),
             _examples(
                 ready.loc[~ready[KEY].isin(list(names)), KEY],
-                "row(s) name no image of the dataset",
+                "row names no image of the dataset|rows name no image of the dataset",
                 "Take them out; images that --limit or --on-error skip left out of ingest are not there either",
             ),
             _examples(
                 sorted(set(names) - set(ready[KEY])),
-                "image(s) have no row",
+                "image has no row|images have no row",
                 "Add a row for each: train, valid or test",
             ),
         )
@@ -75,7 +76,9 @@ def match_split(ready: pd.DataFrame, names: Sequence[str], where: str) -> pd.Dat
     ]
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        raise SplitError(f"{where} ({len(ready)} rows) does not fit the {len(names)} images:\n{lines}")
+        raise SplitError(
+            f"{where} ({plural(len(ready), 'row')}) does not fit the {plural(len(names), 'image')}:\n{lines}"
+        )
     return ready.sort_values(KEY, ignore_index=True)
 
 
@@ -90,9 +93,11 @@ def published_split(rows: pd.DataFrame) -> pd.DataFrame:
     """
     without = rows.loc[~rows["Published"].isin(SUBSETS), KEY]
     if len(without):
+        verb = "has" if len(without) == 1 else "have"
         raise SplitError(
-            f"{len(without)} of {len(rows)} images have no published subset (first: {_first(without)}). Make a split "
-            "with --no-published (`published: false` under `split:` in sightline.yaml), or give one with --from."
+            f"{len(without)} of {plural(len(rows), 'image')} {verb} no published subset (first: "
+            f"{_first(without)}). Make a split with --no-published (`published: false` under `split:` in "
+            "sightline.yaml), or give one with --from."
         )
     split = rows[[KEY, "Published"]].rename(columns={"Published": "Stage"})
     return split.sort_values(KEY, ignore_index=True)
@@ -100,14 +105,15 @@ def published_split(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _unknown_stages(ready: pd.DataFrame) -> str:
     counts = ready.loc[~ready["Stage"].isin(SUBSETS), "Stage"].value_counts()
-    listed = ", ".join(f"{value!r} in {count} row(s)" for value, count in sorted(counts.items())[:EXAMPLES])
-    more = f" and {len(counts) - EXAMPLES} other value(s)" if len(counts) > EXAMPLES else ""
+    listed = ", ".join(f"{value!r} in {plural(count, 'row')}" for value, count in sorted(counts.items())[:EXAMPLES])
+    more = f" and {plural(len(counts) - EXAMPLES, 'other value')}" if len(counts) > EXAMPLES else ""
     return f"Stage is {listed}{more}. It may be train, valid (or val) or test." if listed else ""
 
 
 def _examples(names: Iterable[str], what: str, remedy: str) -> str:
+    """`what` is said of one name and of several: `image has no row|images have no row`."""
     names = list(names)
-    return f"{len(names)} {what} (first: {_first(names)}). {remedy}." if names else ""
+    return f"{plural(len(names), *what.split('|'))} (first: {_first(names)}). {remedy}." if names else ""
 
 
 def _first(names: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from sightline.classes import ROAD_SCENE
 from sightline.errors import ConfigError, DataError
 from sightline.pool import spread
 from sightline.synth import GENERATOR, draw_scene, stream
+from sightline.wording import plural
 
 MANIFEST = "sample.json"
 _LICENSE = """Synthetic road scenes, made by `sightline sample`. They show no real place, person or vehicle.
@@ -35,7 +36,8 @@ class _Plan:
     generator: int = GENERATOR
 
     def __str__(self) -> str:
-        drawn = f"{self.drives} drives of {self.frames} frames, {self.width}×{self.height}, seed {self.seed}"
+        scenes = f"{plural(self.drives, 'drive')} of {plural(self.frames, 'frame')}"
+        drawn = f"{scenes}, {self.width}×{self.height}, seed {self.seed}"
         return drawn if self.generator == GENERATOR else f"{drawn}, drawn by another version of Sightline"
 
     def stem(self, drive: int, frame: int) -> str:
@@ -156,7 +158,8 @@ def _refuse_strangers(root: Path, plan: _Plan) -> None:
     there = (path for folder in ("images", "labels") for path in sorted((root / folder).glob("[!.]*")))
     strange = [path for path in there if path.relative_to(root).as_posix() not in known]
     if strange:
-        raise DataError(f"{len(strange)} files under {root} were not written by the sample (first: "
+        verb = "was" if len(strange) == 1 else "were"
+        raise DataError(f"{plural(len(strange), 'file')} under {root} {verb} not written by the sample (first: "
                         f"{strange[0].relative_to(root)}). Move them away, or choose another folder.")  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from sightline.config import Config, Wandb
 from sightline.console import say
 from sightline.errors import ConfigError, MirrorError, SightlineError
 from sightline.flags import STORE, with_settings
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     from sightline.tracking import RunRecord, Tracker
@@ -58,7 +59,7 @@ def sync_runs(config: Config, tracker: Tracker, records: Sequence[RunRecord], *,
             say(f"sync: {record.name} is mirrored already (--force does it again)")
             continue
         say(f"sync: run {record.name}")
-        _mirror(config, tracker, record, f"{done} of {len(records)} runs are mirrored")
+        _mirror(config, tracker, record, f"{done} of {plural(len(records), 'run')} mirrored")
     return [read_state(tracker.store, record.id) for record in records]
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from sightline.classes import ClassMap
 from sightline.errors import ConfigError, DataError
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     import duckdb
@@ -176,7 +177,8 @@ class Table:
         names = self.data[KEY].to_pylist()
         if len(set(names)) != len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
-            raise DataError(f"{len(twice)} file name(s) stand in more than one row of the table (first: {twice[0]}).")
+            told = plural(len(twice), "file name stands", "file names stand")
+            raise DataError(f"{told} in more than one row of the table (first: {twice[0]}).")
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries."""

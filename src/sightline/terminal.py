@@ -16,6 +16,7 @@ from sightline.classes import ClassMap, parse_color
 from sightline.errors import ConfigError
 from sightline.summary import Counts, Quality, Summary, is_number
 from sightline.table import KEY, Table
+from sightline.wording import MISSING, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from sightline.sweeps.artifact import Outcome
     from sightline.tracking import Artifact, RunRecord
 
-MISSING = "–"
 WIDEST_MATRIX = 12
 """With more classes than this, what occurs together is listed: a matrix would not fit a terminal."""
 HIDDEN = {
@@ -79,14 +79,16 @@ def render_rows(table: Table, columns: Sequence[str] | None = None, limit: int |
     for row in zip(*cells, strict=True):
         grid.add_row(*row)
     if len(shown) < len(table):
-        grid.caption = _text(f"{len(shown)} of {len(table)} rows")
+        grid.caption = _text(f"{len(shown)} of {plural(len(table), 'row')}")
     return grid
 
 
 def render_evaluation(summary: Mapping[str, Any], classes: ClassMap) -> RenderableType:
     """`summary.json` of an evaluation: IoU per class with its interval, beside the majority-class baseline."""
     bounds, baseline = summary["interval"], summary["baseline"]
-    grid = _grid(f"IoU on {summary['subset']} ({summary['images']} images, {_plural(summary['groups'], 'group')})")
+    grid = _grid(
+        f"IoU on {summary['subset']} ({plural(summary['images'], 'image')}, {plural(summary['groups'], 'group')})"
+    )
     _add_class_columns(grid)
     for title in ("IoU", f"{100 * bounds['level']:.0f} % interval", f"always {baseline['class']}"):
         grid.add_column(_text(title), justify="right")
@@ -117,7 +119,7 @@ def _settings_table(found: Compared) -> RichTable:
 
 def _metrics_table(found: Compared) -> RichTable:
     first, level = found.names[0], 100 * found.others[0].level
-    grid = _grid(f"IoU on {_plural(found.images, 'image')} of {_plural(found.others[0].groups, 'group')}")
+    grid = _grid(f"IoU on {plural(found.images, 'image')} of {plural(found.others[0].groups, 'group')}")
     _add_class_columns(grid)
     grid.add_column(_text(first), justify="right")
     for name in found.names[1:]:
@@ -146,7 +148,7 @@ def _against(one: Metric) -> tuple[Text, Text, Text]:
 def _cautions(found: Compared) -> list[str]:
     reason, left = found.others[0].reason, found.left_out
     told = [f"No interval: {reason}."] if reason else []
-    told += [f"{_plural(left, 'image')} left out: not in all runs, or with another mask."] if left else []
+    told += [f"{plural(left, 'image')} left out: not in all runs, or with another mask."] if left else []
     return told
 
 
@@ -280,8 +282,8 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
 
 def _headline(summary: Summary) -> Text:
     counts = summary.all
-    rows = _plural(counts.images, "image" if KEY in summary.columns else "row")
-    parts = [rows, *(_plural(n, word) for n, word in ((counts.groups, "group"), (counts.drives, "drive")) if n)]
+    rows = plural(counts.images, "image" if KEY in summary.columns else "row")
+    parts = [rows, *(plural(n, word) for n, word in ((counts.groups, "group"), (counts.drives, "drive")) if n)]
     sizes = [f"{width}×{height}" for width, height, _ in summary.sizes]
     if len(sizes) > 1:
         sizes = [f"{size} ({images})" for size, (_, _, images) in zip(sizes, summary.sizes, strict=True)]
@@ -453,7 +455,7 @@ def _cells(column: pa.ChunkedArray) -> list[Text]:
 def _cell(value: Any) -> str:
     if value is None:
         return MISSING
-    return f"{len(value)} values" if isinstance(value, list) else str(value)
+    return plural(len(value), "value") if isinstance(value, list) else str(value)
 
 
 def _decimals(values: list[float | None]) -> int:
@@ -474,10 +476,6 @@ def _percent(share: float | None) -> str:
     if share is None:
         return MISSING
     return "<0.01 %" if 0 < share < 5e-5 else f"{share:.2%}".replace("%", " %")
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _lines(texts: Sequence[Text]) -> Text:

@@ -12,6 +12,7 @@ from sightline.config import Config
 from sightline.errors import ConfigError
 from sightline.stages.named import named_evaluation
 from sightline.tracking import Artifact, Tracker, open_tracker
+from sightline.wording import plural
 
 WHOLE = {"pixel_accuracy": "pixel accuracy", "mean_image_iou": "mean image IoU", "final_loss": "loss"}
 """Figures of an evaluation's summary -> what they are called; they are of all its images."""
@@ -130,9 +131,9 @@ def _check_images(names: Sequence[str], others: Sequence[Comparison]) -> None:
     for name, other in zip(names[2:], others[1:], strict=True):
         if other.images != others[0].images:
             raise ConfigError(
-                f"{names[0]} and {names[1]} have {len(others[0].images)} images in common, {names[0]} and {name} "
-                f"{len(other.images)}, and not the same ones. Compare them two at a time, or evaluate all models on "
-                "the same split."
+                f"{names[0]} and {names[1]} have {plural(len(others[0].images), 'image')} in common, "
+                f"{names[0]} and {name} {len(other.images)}, and not the same ones. Compare them two at a time, or "
+                "evaluate all models on the same split."
             )
 
 

@@ -22,6 +22,7 @@ from sightline.prediction.models import predictor_of
 from sightline.stages.named import named_model
 from sightline.stages.stage import items_of
 from sightline.tracking import Artifact, Tracker, open_tracker
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     from sightline.learning.inference import Predictor
@@ -170,6 +171,7 @@ def _refuse_unlike(found: Exported) -> None:
 
 def _said(found: Exported) -> str:
     return (
-        f"{found.images} images of valid, PyTorch and onnxruntime: logits differ by {found.difference:.2g} at most "
-        f"(the largest is {found.largest:.3g}), {found.agreement:.4%} of the pixels have the same class"
+        f"{plural(found.images, 'image')} of valid, PyTorch and onnxruntime: logits differ by "
+        f"{found.difference:.2g} at most (the largest is {found.largest:.3g}), "
+        f"{found.agreement:.4%} of the pixels have the same class"
     )

@@ -9,7 +9,6 @@ sweep.py       the sweep that the model was chosen from; sweep_figures.py its ch
 examples.py    which images are shown
 verdict.py     the result in plain words, and what to be careful about
 facts.py       all of that together, and how to make it again
-wording.py     how numbers and lists read
 figures.py     the charts, on what plotting.py gives them all
 pictures.py    images, overlays and error maps
 page.py        the one HTML file; report.html.jinja, report.css and report.js are its parts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sightline.reporting.material import Divided
-from sightline.reporting.wording import listed, number
+from sightline.wording import listed, number
 
 SUBSETS = ("train", "valid", "test")
 

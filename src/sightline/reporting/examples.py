@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sightline.reporting.material import Material
-from sightline.reporting.wording import number
+from sightline.wording import number
 
 SAMPLES = 6
 NEW_GROUP = 0.5

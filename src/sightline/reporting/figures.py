@@ -10,7 +10,7 @@ from sightline.reporting.division import SUBSETS, SplitFacts
 from sightline.reporting.plotting import EDGE, Figure, Json, class_axis, escape, finish, rows_height, titled
 from sightline.reporting.results import Results, Score, row_shares
 from sightline.reporting.training import Curve, TrainingFacts
-from sightline.reporting.wording import MISSING, count, interval, number, percent, score, short
+from sightline.wording import MISSING, count, interval, number, percent, score, short
 
 MODEL, SECOND, THIRD, TARGET = "#4a7fd6", "#d1782a", "#3f9c78", "#d6336c"
 """The model and the first series; the second and the third; a target."""

@@ -14,7 +14,7 @@ from sightline.reporting.material import Material
 from sightline.reporting.pictures import example_pictures, sample_pictures
 from sightline.reporting.plotting import Figure
 from sightline.reporting.sweep_figures import sweep_figures
-from sightline.reporting.wording import MISSING, count, interval, listed, percent, plural, score, short
+from sightline.wording import MISSING, count, interval, listed, percent, plural, score, short
 
 if TYPE_CHECKING:
     from jinja2 import Environment

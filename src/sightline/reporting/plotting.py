@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sightline.reporting.wording import short
+from sightline.wording import short
 
 EDGE = "#8a94a0"
 """Edges of chips and what else stands back; it shows on light and dark."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sightline.config import Problem
 from sightline.reporting.material import Measured
-from sightline.reporting.wording import SUBSETS, number
+from sightline.wording import SUBSETS, number
 
 MET, MISSED, UNMEASURED = "met", "not met", "not measured"
 CONFUSED = 0.05

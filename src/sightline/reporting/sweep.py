@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sightline.reporting.wording import MISSING, listed, number, plural, score
 from sightline.sweeps.artifact import Outcome, shown
+from sightline.wording import MISSING, listed, number, plural, score
 
 METHODS = {
     "grid": "every combination of the values, in a shuffled order",

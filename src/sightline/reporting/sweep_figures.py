@@ -10,8 +10,8 @@ from typing import Any
 from sightline.reporting.figures import MODEL, ROOM, SECOND, TARGET, share_bars
 from sightline.reporting.plotting import CLEAR, EDGE, Figure, Json, class_axis, escape, finish, rows_height, titled
 from sightline.reporting.sweep import SweepFacts, Tried, tried_text
-from sightline.reporting.wording import short
 from sightline.sweeps.artifact import shown
+from sightline.wording import plural, short
 
 STATES = (("finished", "circle", MODEL), ("stopped", "diamond-open", SECOND))
 WORST, BEST = (154, 165, 177), (74, 127, 214)
@@ -36,7 +36,9 @@ def history(facts: SweepFacts) -> Figure:
         "xaxis": {"title": titled("trial"), "dtick": -(-len(facts.trials) // 10), "zeroline": False},
         "yaxis": {"title": titled(escape(facts.metric)), "nticks": 6, "zeroline": False},
     }
-    alt = f"{facts.metric} of {len(facts.trials)} trials and the best one so far; the table holds the numbers."
+    alt = (
+        f"{facts.metric} of {plural(len(facts.trials), 'trial')} and the best one so far; the table holds the numbers."
+    )
     return finish("sweep-history", "Value of each trial", alt, 280, [_best_line(facts), *traces], layout)
 
 
@@ -81,7 +83,9 @@ def parallel(facts: SweepFacts) -> Figure:
         "showlegend": False,
         "hovermode": "closest",
     }
-    alt = f"Settings and {facts.metric} of {len(trials)} finished trials as lines; the table holds the numbers."
+    alt = (
+        f"Settings and {facts.metric} of {plural(len(trials), 'finished trial')} as lines; the table holds the numbers."
+    )
     data = [*traces, _ticks(axes)]
     return finish("sweep-parallel", "Settings and value of the finished trials", alt, 320, data, layout)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sightline.reporting.material import Measured
-from sightline.reporting.wording import count, number
+from sightline.wording import count, number, plural
 
 Curve = tuple[float | None, ...]
 
@@ -91,7 +91,7 @@ def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("First weights", train["weights"] or ("ImageNet" if train["pretrained"] else "random")),
         ("Image size", f"{width} × {height} pixels{fitted if [height, width] != list(recipe['canvas']) else ''}"),
         ("Images", f"{count(recipe['train_images'])} to train on, {count(recipe['valid_images'])} to choose by"),
-        ("Epochs, batch", f"{train['epochs']} epochs, {train['batch_size']} images a step"),
+        ("Epochs, batch", f"{plural(train['epochs'], 'epoch')}, {plural(train['batch_size'], 'image')} a step"),
         ("Learning rate", f"one cycle up to {train['lr']:g}"),
         ("Loss", _loss(train)),
         ("Augmentation", _augmentation(train)),

@@ -10,7 +10,7 @@ from sightline.reporting.division import SplitFacts
 from sightline.reporting.material import Material
 from sightline.reporting.results import MET, MISSED, UNMEASURED, Results, Score
 from sightline.reporting.sweep import SweepFacts
-from sightline.reporting.wording import SUBSETS, interval, listed, plural, score
+from sightline.wording import SUBSETS, interval, listed, plural, score
 
 FEW_GROUPS = 10
 FEW_IMAGES = 50

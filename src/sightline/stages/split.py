@@ -23,6 +23,7 @@ from sightline.table import KEY, Table, write_csv
 from sightline.tracking import Artifact, Run, StoredFile, Tracker, open_tracker
 from sightline.tracking.blobs import hash_file
 from sightline.versions import versions
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +180,7 @@ def _check_subsets(rows: pd.DataFrame, dropped: pd.DataFrame, method: Method, co
         return
     if made:
         raise SplitError(
-            f"A gap of {config.split.gap} frame(s) leaves no image in {' and '.join(empty)}: {len(dropped)} of "
+            f"A gap of {plural(config.split.gap, 'frame')} leaves no image in {' and '.join(empty)}: {len(dropped)} of "
             f"{len(rows)} images are left out. Choose a smaller --gap (0 leaves none out, and reports the frames that "
             "touch), or longer groups with --group."
         )
@@ -196,9 +197,9 @@ def _warnings(dealt: Dealt, config: Config, shares: pd.DataFrame, classes: Seque
     unnumbered = unnumbered_drives(dealt.rows)
     if unnumbered:
         warnings.append(
-            f"{len(unnumbered)} drive(s) stand in several subsets, but their frames have no numbers (first: "
-            f"{unnumbered[0]}): no gap could be left between them, nor touching frames be looked for. Name the frame's "
-            "number in --group, as (?P<frame>...)."
+            f"{plural(len(unnumbered), 'drive stands', 'drives stand')} in several subsets, but the frames have no "
+            f"numbers (first: {unnumbered[0]}): no gap could be left between them, nor touching frames be looked for. "
+            "Name the frame's number in --group, as (?P<frame>...)."
         )
     return warnings + _missing_classes(dealt, config, shares, groups_with(dealt.kept, classes))
 
@@ -211,9 +212,10 @@ def _missing_classes(dealt: Dealt, config: Config, shares: pd.DataFrame, groups:
         name, missing = row["Class"], [subset for subset in subsets if not row[f"{subset}_images"]]
         if row["all_images"] and missing:
             could = groups[name] >= len(subsets)
+            where = f"{plural(row['all_images'], 'image')} of {plural(groups[name], 'group')}"
             warnings.append(
-                f"{name} occurs in {row['all_images']} images of {groups[name]} group(s), but in none of "
-                f"{' and '.join(missing)}" + _remedy(dealt.method, could, name in config.split.stratify)
+                f"{name} occurs in {where}, but in none of {' and '.join(missing)}"
+                + _remedy(dealt.method, could, name in config.split.stratify)
             )
     return warnings
 
@@ -264,9 +266,8 @@ def _numbers(summary: dict[str, Any]) -> dict[str, int]:
 def _tell(summary: dict[str, Any], images: int) -> None:
     for subset, counts in summary["subsets"].items():
         if counts["images"]:
-            say(
-                f"  {subset}: {counts['images']} image(s) in {counts['groups']} group(s) of {counts['drives']} drive(s)"
-            )
+            held, groups, drives = (plural(counts[f"{word}s"], word) for word in ("image", "group", "drive"))
+            say(f"  {subset}: {held} in {groups} of {drives}")
     if summary["dropped"]:
         say(f"  gap: {len(summary['dropped'])} of {images} images left out where subsets meet in a drive")
     for well, line in describe(summary["leaks"]):
@@ -280,7 +281,8 @@ def _files(source: Artifact, kept: pd.DataFrame) -> dict[str, StoredFile | Path]
     wanted = [*kept["Image"], *kept["Mask"], "classes.json"]
     missing = [path for path in wanted if path not in source]
     if missing:
-        raise StoreError(f"{len(missing)} files are not in {source.spec} (first: {missing[0]}). Ingest with --force.")
+        told = f"{plural(len(missing), 'file is', 'files are')} not in {source.spec}"
+        raise StoreError(f"{told} (first: {missing[0]}). Ingest with --force.")
     wanted += ["LICENSE.txt"] if "LICENSE.txt" in source else []
     return {path: source.files[path] for path in wanted}
 

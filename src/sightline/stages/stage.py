@@ -13,6 +13,7 @@ from sightline.console import say, track
 from sightline.errors import ConfigError, StoreError
 from sightline.table import KEY, Table
 from sightline.tracking import Artifact, Run, Tracker, fingerprint, open_tracker
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     from sightline.learning.pixels import Item
@@ -112,7 +113,7 @@ def tracked(
         for artifact in inputs:
             run.use(artifact)
         artifact = work(run)
-    say(f"{stage}: saved {artifact.spec} ({len(artifact.files)} files, digest {artifact.digest[:12]})")
+    say(f"{stage}: saved {artifact.spec} ({plural(len(artifact.files), 'file')}, digest {artifact.digest[:12]})")
     return artifact
 
 

@@ -18,10 +18,10 @@ from sightline.config import Config, Train, to_dict
 from sightline.console import say
 from sightline.errors import TrainingError
 from sightline.learning.ranks import alone, first_before_others, from_first, together, world
-from sightline.reporting.wording import plural
 from sightline.stages.stage import dataset_name, items_of, resolve, tracked, train_pixels, write_text
 from sightline.tracking import Artifact, Run, RunStopped, StoredFile, Tracker, fingerprint, open_tracker
 from sightline.versions import versions
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     from sightline.learning.checkpoint import History, MeanIoU
@@ -255,8 +255,8 @@ def _plan(settings: Train, told: Mapping[str, Any]) -> str:
     height, width = told["canvas"]
     return (
         f"{what}, {told['parameters'] / 1e6:.1f} million parameters, from {begin}, "
-        f"on {told['device']}{_processes(told)} in {told['precision']}: {told['train_images']} images to train on, "
-        f"{told['valid_images']} to validate, at {height}×{width}, "
+        f"on {told['device']}{_processes(told)} in {told['precision']}: {plural(told['train_images'], 'image')} to "
+        f"train on, {told['valid_images']} to validate, at {height}×{width}, "
         f"{plural(settings.epochs, 'epoch')}, batches of {settings.batch_size}, lr {settings.lr:g}"
     )
 

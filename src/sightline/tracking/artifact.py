@@ -13,6 +13,7 @@ from typing import Any
 from sightline.errors import StoreError
 from sightline.table import Table
 from sightline.tracking.blobs import BlobStore
+from sightline.wording import plural
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -74,7 +75,9 @@ class Artifact:
             StoreError: the artifact has no such file, or it is missing or damaged on disk.
         """
         if path not in self.files:
-            raise StoreError(f"The artifact {self.spec} holds no file {path}. It holds {len(self.files)} files.")
+            raise StoreError(
+                f"The artifact {self.spec} holds no file {path}. It holds {plural(len(self.files), 'file')}."
+            )
         return self.blobs.checked(self.files[path].digest, f"{path} of {self.spec}")
 
     def table(self, path: str, columns: Sequence[str] | None = None) -> Table:
