@@ -251,7 +251,7 @@ def test_runs_with_what_they_read_made_and_found():
     text = shown(render_runs([record(inputs=("a_model:v0", "a_split:v1"), outputs=("a_eval:v0",), summary=summary)]))
     header, first, second = (row.split() for row in text.splitlines() if row.strip() and "─" not in row)
     assert header == ["Run", "Status", "Began", "(UTC)", "Took", "Inputs", "Outputs", "Result"]
-    took = ["training-2", "finished", "2026-05-04", "10:11", "1:01:02"]
+    took = ["training-2", "finished", "4", "May", "10:11", "1:01:02"]
     assert first == [*took, "a_model:v0", "a_eval:v0", "final", "miou", "0.406"]
     assert second == ["a_split:v1", "images", "36"]
 
@@ -259,8 +259,20 @@ def test_runs_with_what_they_read_made_and_found():
 def test_runs_that_failed_or_are_under_way():
     failed = record(status="failed", error="DataError: [b]no[/b] images", summary={"images": 3})
     text = shown(render_runs([failed, record(name="upload-1", status="running", finished="", summary={"new": "x"})]))
-    assert line(text, "training-2").split()[1:] == ["failed", "2026-05-04", "10:11", "1:01:02", *failed.error.split()]
-    assert line(text, "upload-1").split() == ["upload-1", "running", "2026-05-04", "10:11", "–", "new", "x"]
+    assert line(text, "training-2").split()[1:] == ["failed", "4", "May", "10:11", "1:01:02", *failed.error.split()]
+    assert line(text, "upload-1").split() == ["upload-1", "running", "4", "May", "10:11", "–", "new", "x"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_list_of_runs_breaks_no_date(width):
+    names = {"inputs": ("a_long_name_model:v0", "a_long_name_split:v1"), "outputs": ("a_long_name_eval:v0",)}
+    runs = [
+        record(name="training-12", started="2025-11-25T12:26:00.000000+00:00", finished="", **names),
+        record(**names),
+    ]
+    assert {"25", "Nov", "2025", "12:26", "4", "May", "2026", "10:11"} <= set(shown(render_runs(runs), width).split())
+    text = shown(render_runs(runs[:1]), width)
+    assert {"25", "Nov", "12:26"} <= set(text.split()) and "2025" not in text
 
 
 def test_of_a_long_error_the_list_of_runs_has_the_first_line():

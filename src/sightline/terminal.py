@@ -215,14 +215,13 @@ def _short(value: Any) -> str:
 
 
 def render_runs(runs: Sequence[RunRecord]) -> RichTable:
-    """The runs, in the order given; of several inputs or numbers, one a line."""
-    grid = _grid()
+    """The runs, in the order given; of several inputs or numbers, one a line. The year is told where there are two."""
+    grid, year = _grid(), len({run.started[:4] for run in runs}) > 1
     for title in ("Run", "Status", "Began (UTC)", "Took", "Inputs", "Outputs", "Result"):
         _add_column(grid, title, whole=title in ("Run", "Status", "Took"), number=title == "Took")
     for run in runs:
-        began = run.started[:16].replace("T", " ")
         several = ([_text(each) for each in part] for part in (run.inputs, run.outputs, _results(run)))
-        grid.add_row(*map(_text, (run.name, run.status, began, _took(run))), *map(_lines, several))
+        grid.add_row(*map(_text, (run.name, run.status, _began(run, year), _took(run))), *map(_lines, several))
     return grid
 
 
@@ -231,6 +230,14 @@ def _results(run: RunRecord) -> list[str]:
     if run.error:
         return run.error.splitlines()[:1]
     return [f"{name.replace('_', ' ')} {_plain(run.summary[name])}" for name in told[:3]]
+
+
+def _began(run: RunRecord, year: bool) -> str:
+    """`25 Nov 12:26`, which a narrow column breaks between its words alone."""
+    if not run.started:
+        return MISSING
+    when = datetime.fromisoformat(run.started)
+    return f"{when.day} {when:%b %Y %H:%M}" if year else f"{when.day} {when:%b %H:%M}"
 
 
 def _took(run: RunRecord) -> str:
