@@ -61,6 +61,13 @@ def test_a_file_that_is_no_map_is_refused(tmp_path, text):
         ClassMap.read(path)
 
 
+def test_a_value_that_is_mapped_twice_is_told(tmp_path):
+    path = tmp_path / "classes.yaml"
+    path.write_text("names: [a, b]\nraw_values:\n  7: 0\n  8: 1\n  7: 1\n")
+    with pytest.raises(DataError, match=r"classes\.yaml: the key '7' stands twice, in lines 3 and 5\. Keep one"):
+        ClassMap.read(path)
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"classes\.yaml cannot be read: No such file or directory$"):
         ClassMap.read(tmp_path / "classes.yaml")

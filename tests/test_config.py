@@ -9,6 +9,7 @@ from sightline.config import (
     commented_yaml,
     load_config,
     parse_config,
+    read_yaml,
     settings_of,
     to_dict,
     write_commented,
@@ -79,8 +80,8 @@ def test_round_trip_through_plain_data():
         ("data: {epochs: 3}", r"data\.epochs: there is no such setting here; it stands under `train:`"),
         ("train: {lr: -1}", r"train\.lr is -1, but should be greater than 0"),
         ("train: {epochs: ten}", r"train\.epochs is 'ten', but should be a valid integer\n"),
-        ("train: {image_size: [64]}", r"train\.image_size\[1\] is missing"),
-        ("train: {image_size: [64, 96, 3]}", r"train\.image_size is \[64, 96, 3\], but should have at most 2 items"),
+        ("train: {image_size: [64]}", r"train\.image_size is \[64\], but should be \[height, width\], e\.g\. \[180"),
+        ("train: {image_size: [64, 96, 3]}", r"train\.image_size is \[64, 96, 3\], but should be \[height, width\]"),
         ("train: {augment: much}", r"train\.augment is 'much', but should be 'none', 'flip', 'scale' or 'full'"),
         ("split: {folds: 1}", r"split\.folds is 1, but should be greater than or equal to 2"),
         ("split: {from: 3}", r"split\.from is 3, but should be a valid string"),
@@ -96,6 +97,13 @@ def test_round_trip_through_plain_data():
         ("[1, 2]", r"sightline\.yaml holds no mapping of settings"),
         ("a: [", r"sightline\.yaml is no YAML: (.|\n)*line 1"),
         ("a: !!python/name:os.system", r"sightline\.yaml is no YAML"),
+        ("seed: 1\nstore: a\nseed: 2\n", r"sightline\.yaml: the key 'seed' stands twice, in lines 1 and 3\. Keep one"),
+        ("train:\n  lr: 0.1\n  'lr': 0.2\n", r"sightline\.yaml: the key 'lr' stands twice, in lines 2 and 3\."),
+        ("split: {folds: 3, folds: 4}", r"sightline\.yaml: the key 'folds' stands twice, in line 1\."),
+        (
+            "train: {image_size: 90x160}",
+            r"train\.image_size is '90x160', but should be \[height, width\], e\.g\. \[180, 320",
+        ),
     ],
 )
 def test_bad_files_name_the_key(tmp_path, monkeypatch, text, said):
@@ -130,6 +138,12 @@ def test_a_section_that_is_left_empty_is_the_default(tmp_path):
     assert load_config(path, {"folds": 5}) == load_config(None, {"folds": 5})
     path.write_text("# nothing but a comment\n")
     assert load_config(path) == Config()
+
+
+def test_a_key_that_replaces_one_brought_in_stands_once(tmp_path):
+    path = tmp_path / "sightline.yaml"
+    path.write_text("a: &mine {lr: 0.1, epochs: 3}\nb: {<<: *mine, lr: 0.2}\n")
+    assert read_yaml(path, "")[1] == {"a": {"lr": 0.1, "epochs": 3}, "b": {"lr": 0.2, "epochs": 3}}
 
 
 def test_unreadable_files_are_named(tmp_path):

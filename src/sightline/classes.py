@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from sightline import strict_yaml
 from sightline.errors import DataError
 
 IGNORE = 255
@@ -161,10 +162,12 @@ class ClassMap:
         """Read `classes.yaml` or `classes.json`.
 
         Raises:
-            DataError: the file is missing, is not YAML, or is no class map.
+            DataError: the file is missing, is not YAML, gives a key twice, or is no class map.
         """
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            data = strict_yaml.load(path.read_text(encoding="utf-8"))
+        except strict_yaml.TwiceError as error:
+            raise DataError(f"The class map {path}: {error}") from None
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise DataError(
                 f"The class map {path} cannot be read: {getattr(error, 'strerror', None) or error}"

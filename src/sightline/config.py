@@ -288,6 +288,8 @@ PLAINER = {
     "Keys should": "keys should",
 }
 """What pydantic says -> what people say."""
+NO_PAIR = {"tuple_type", "too_long", "missing"}
+"""What pydantic calls a value that is no list of two."""
 
 
 def _misfit(kind: str, place: tuple[int | str, ...], message: str, given: Any) -> str:
@@ -300,6 +302,8 @@ def _misfit(kind: str, place: tuple[int | str, ...], message: str, given: Any) -
         return f"{path}: there is no such setting{_hint(names[:-1], str(names[-1]))}"
     if kind == "dataclass_type":
         return f"{path} is {_brief(given)}, but should be a section of settings, one a line under `{path}:`"
+    if kind in NO_PAIR and "image_size" in names:
+        return f"{path.partition('[')[0]} is {_brief(given)}, but should be [height, width], e.g. [180, 320]"
     if kind == "missing":
         return f"{path} is missing"
     for said, better in PLAINER.items():
@@ -425,17 +429,21 @@ def read_yaml(path: Path, missing: str) -> tuple[str, Any]:
         missing: what the error says where there is none.
 
     Raises:
-        ConfigError: it is missing, cannot be read, or is no YAML.
+        ConfigError: it is missing, cannot be read, is no YAML, or gives a key twice.
     """
     import yaml
 
+    from sightline import strict_yaml
+
     try:
         text = path.read_text(encoding="utf-8")
-        return text, yaml.safe_load(text)
+        return text, strict_yaml.load(text)
     except FileNotFoundError:
         raise ConfigError(missing) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except strict_yaml.TwiceError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no YAML: {error}") from None
 
