@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sightline.classes import ClassMap
 from sightline.reporting.plotting import EDGE, Figure, escape, finish, titled
-from sightline.reporting.wording import percent, plural, short
 from sightline.viewer.links import Link, bounded, images, joined
+from sightline.wording import percent, plural, short
 
 Json = dict[str, Any]
 

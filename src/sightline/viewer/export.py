@@ -15,9 +15,9 @@ from urllib.parse import unquote_plus, urlsplit
 from sightline.classes import ClassMap
 from sightline.errors import ConfigError, SightlineError
 from sightline.reporting.page import environment, inline, policy
-from sightline.reporting.wording import MISSING, percent, score
 from sightline.table import KEY
 from sightline.viewer.answer import answer
+from sightline.wording import MISSING, percent, score
 
 if TYPE_CHECKING:
     from starlette.requests import Request

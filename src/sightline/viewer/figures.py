@@ -14,7 +14,6 @@ from sightline.reporting.material import open_divided
 from sightline.reporting.plotting import EDGE, Figure, class_axis, escape, finish, rows_height, titled
 from sightline.reporting.results import Results, results
 from sightline.reporting.training import TrainingFacts, training_facts
-from sightline.reporting.wording import percent, score
 from sightline.thumbnails import POSITIONS
 from sightline.viewer import classes as of_classes
 from sightline.viewer.answer import answer
@@ -22,6 +21,7 @@ from sightline.viewer.compare import compared
 from sightline.viewer.division import split_for
 from sightline.viewer.links import Link, images, joined
 from sightline.viewer.runs import measured, wanted
+from sightline.wording import percent, score
 
 if TYPE_CHECKING:
     from starlette.requests import Request

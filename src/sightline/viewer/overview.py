@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sightline.changes import changes_since, version_before
-from sightline.reporting.wording import score
 from sightline.stages.stage import STAGES
 from sightline.tracking import Artifact, RunRecord, Tracker
 from sightline.viewer.answer import answer
 from sightline.viewer.walk import SOURCES, walk
+from sightline.wording import score
 
 if TYPE_CHECKING:
     import pyarrow as pa

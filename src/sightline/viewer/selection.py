@@ -13,13 +13,13 @@ import numpy as np
 from sightline.config import Evaluate
 from sightline.errors import ConfigError, StoreError
 from sightline.reporting.material import Material, open_material
-from sightline.reporting.wording import SUBSETS, plural
 from sightline.stages.evaluate import baseline_of, summary_of
 from sightline.stages.report import REPORT, looks_at_test
 from sightline.table import KEY
 from sightline.tracking import Artifact, Tracker
 from sightline.viewer.answer import answer
 from sightline.viewer.runs import wanted
+from sightline.wording import SUBSETS, plural
 
 if TYPE_CHECKING:
     from starlette.requests import Request
