@@ -9,6 +9,7 @@ from sightline.comparison import Change, Comparison, Metric, Setting, compare_ev
 from sightline.table import KEY
 from sightline.tracking.plain import plain
 from sightline.viewer.answer import answer
+from sightline.wording import plural
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -78,5 +79,8 @@ def _reason(comparison: Comparison) -> str:
     """Why there are no intervals, and what was left out."""
     parts = [f"No interval: {comparison.reason}."] if comparison.reason else []
     if comparison.other_truth:
-        parts.append(f"{len(comparison.other_truth)} images are left out, since their masks were changed in between.")
+        left = len(comparison.other_truth)
+        parts.append(
+            f"{plural(left, 'image is', 'images are')} left out: the masks of the two evaluations are not the same."
+        )
     return " ".join(parts)

@@ -17,7 +17,7 @@ from sightline.errors import ConfigError, SightlineError
 from sightline.reporting.page import environment, inline, policy
 from sightline.table import KEY
 from sightline.viewer.answer import answer
-from sightline.wording import MISSING, percent, score
+from sightline.wording import MISSING, percent, plural, score
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -131,7 +131,7 @@ def view_of(
         raise ConfigError(f"No image of {raw} is selected by {text or 'nothing'}. Leave a filter out.")
     shown = "&".join(part for part in text.split("&") if part.partition("=")[0] in TOLD)
     tiles = [with_texts(row, bool(run)) for row in found]
-    title = f"{len(found):,} images of {raw}"
+    title = f"{plural(len(found), 'image')} of {raw}"
     view = View(title, raw, run, unquote_plus(shown), viewer.classes(raw), tiles, rows.count(given), rows.total)
     return view, _pictures(viewer, raw, run, [row["id"] for row in found])
 
