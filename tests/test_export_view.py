@@ -153,19 +153,19 @@ def test_in_a_browser_masks_are_coloured_and_classes_switched_off(tmp_path, chro
     page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
     page.goto((tmp_path / "view.html").as_uri())
     pixel = """([x, y]) => [...document.querySelector('canvas').getContext('2d').getImageData(x, y, 1, 1).data]"""
-    page.wait_for_function("document.querySelector('canvas').width === 24")
+    page.wait_for_function("() => document.querySelector('canvas').width === 24")
     assert page.evaluate(pixel, [0, 5]) == [255, 0, 0, 127]
     assert page.evaluate(pixel, [13, 5])[:3] == [0, 255, 0]
     assert page.evaluate(pixel, [20, 5])[3] == 0
     page.locator(".class").first.uncheck()
-    page.wait_for_function(f"({pixel})([0, 5])[3] === 0")
+    page.wait_for_function(f"() => ({pixel})([0, 5])[3] === 0")
     page.get_by_label("prediction").check()
-    page.wait_for_function(f"({pixel})([8, 5])[2] === 255")
+    page.wait_for_function(f"() => ({pixel})([8, 5])[2] === 255")
     page.get_by_label("errors").check()
-    page.wait_for_function(f"({pixel})([13, 5])[3] === 0")
+    page.wait_for_function(f"() => ({pixel})([13, 5])[3] === 0")
     assert page.evaluate(pixel, [8, 0])[3] >= 160
     page.get_by_label("none").check()
-    page.wait_for_function(f"({pixel})([8, 0])[3] === 0")
+    page.wait_for_function(f"() => ({pixel})([8, 0])[3] === 0")
     page.close()
     assert complaints == []
 

@@ -215,7 +215,7 @@ def test_an_encoder_or_a_network_that_does_not_exist_is_told_before_anything_run
     with pytest.raises(ConfigError, match=r"sweep.yaml: parameters.arch: There is no encoder 'googlenet'"):
         check_networks(plan, Config(), tmp_path / "sweep.yaml")
     plan = plan_of(tmp_path, parameters={"arch": {"values": ["light", "vnet"]}})
-    with pytest.raises(ConfigError, match=r"parameters.arch: --arch vnet"):
+    with pytest.raises(ConfigError, match=r"parameters.arch: There is no --arch vnet"):
         check_networks(plan, Config(), tmp_path / "sweep.yaml")
 
 
