@@ -12,6 +12,7 @@ import yaml
 
 from sightline import strict_yaml
 from sightline.errors import DataError
+from sightline.wording import reason
 
 IGNORE = 255
 """The mask value of a pixel that no class is given to (void, unlabelled)."""
@@ -169,9 +170,7 @@ class ClassMap:
         except strict_yaml.TwiceError as error:
             raise DataError(f"The class map {path}: {error}") from None
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"The class map {path} cannot be read: {getattr(error, 'strerror', None) or error}"
-            ) from error
+            raise DataError(f"The class map {path} cannot be read: {reason(error)}") from error
         if not isinstance(data, dict):
             raise DataError(f"The class map {path} holds no mapping. It needs at least `names: [...]`.")
         return cls.from_dict(data, where=f"The class map {path}")

@@ -17,31 +17,31 @@ WHOLE = {"-": "\u2011", "[default: ": "[default:\u00a0"}
 """What stands for text at which click would break a line, while it does: `bdd-simple-1k` is one word."""
 
 
-class HelpfulCommand(TyperCommand):
+class _Whole:
+    """Writes the parts that click writes, in its order; Typer would draw tables whose columns cut what does not fit."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _write_help(self, ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
+
+
+class HelpfulCommand(_Whole, TyperCommand):
     """A command with its options in sections: those of its own first, then one for each part of the settings."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        _write_help(self, ctx, formatter)
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_options(self, ctx, formatter)
-
-
-class HelpfulGroup(TyperGroup):
+class HelpfulGroup(_Whole, TyperGroup):
     """The commands, each with the first sentence of its help."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        _write_help(self, ctx, formatter)
-
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        _write_options(self, ctx, formatter)
+        super().format_options(ctx, formatter)
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         rows = [(name, (command.help or "").split("\n\n")[0]) for name, command in commands.items() if command]
         _write_section("Commands", rows, formatter)
 
 
 def _write_help(command: Any, ctx: Any, formatter: Any) -> None:
-    """The parts that click writes, in its order; Typer would draw tables whose columns cut what does not fit."""
     command.format_usage(ctx, formatter)
     command.format_help_text(ctx, formatter)
     command.format_options(ctx, formatter)

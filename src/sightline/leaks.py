@@ -152,28 +152,29 @@ def describe(leaks: dict[str, Any]) -> list[tuple[bool, str]]:
         _line(
             "no group stands in two subsets",
             len(groups),
-            "group stands in more than one subset|groups stand in more than one subset",
+            "group stands in more than one subset",
+            "groups stand in more than one subset",
             groups and f"{groups[0]['group']} in {' and '.join(groups[0]['subsets'])}",
         ),
         _line(
             f"no near-duplicate images stand in two subsets (perceptual hashes at most {bits} of 64 bits apart)",
             leaks["near_duplicate_count"],
-            f"pair of {alike} stands in two subsets: {remedy}|pairs of {alike} stand in two subsets: {remedy}",
+            f"pair of {alike} stands in two subsets: {remedy}",
+            f"pairs of {alike} stand in two subsets: {remedy}",
             pairs and f"{_both(pairs[0])}, {plural(pairs[0]['distance'], 'bit')} apart",
         ),
         _line(
             "no neighbouring frames of a drive stand in two subsets",
             leaks["touching_count"],
-            "pair of neighbouring frames of a drive stands in two subsets|"
+            "pair of neighbouring frames of a drive stands in two subsets",
             "pairs of neighbouring frames of a drive stand in two subsets",
             border and f"{_both(border[0])}, {plural(border[0]['frames_apart'], 'frame')} apart",
         ),
     ]
 
 
-def _line(well: str, count: int, found: str, first: str) -> tuple[bool, str]:
-    """`found` says what is counted, of one and of several: `group stands …|groups stand …`."""
-    return (False, f"{plural(count, *found.split('|'))} (first: {first})") if count else (True, well)
+def _line(well: str, count: int, one: str, many: str, first: str) -> tuple[bool, str]:
+    return (False, f"{plural(count, one, many)} (first: {first})") if count else (True, well)
 
 
 def _both(pair: dict[str, Any]) -> str:

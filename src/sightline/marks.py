@@ -19,7 +19,7 @@ from sightline.table import KEY
 from sightline.tracking import Artifact
 from sightline.tracking.disk import writing
 from sightline.tracking.records import now
-from sightline.wording import plural
+from sightline.wording import plural, reason
 
 KINDS = ("wrong label", "duplicate", "interesting")
 LONGEST_NOTE = 2000
@@ -137,7 +137,7 @@ class Flags:
             temporary.write_text(self.to_csv(), encoding="utf-8", newline="\n")
             temporary.replace(path)
         except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from None
+            raise ConfigError(f"{path} cannot be written: {reason(error)}.") from None
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from sightline import masks
 from sightline.classes import ClassMap
 from sightline.problems import PairError, Problem, ProblemKind
+from sightline.wording import one_line
 
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")
@@ -185,7 +186,7 @@ def _decode(data: bytes, pixels: Callable[[Image.Image], Read]) -> Read:
 
 
 def _decoder_error(error: Exception) -> tuple[ProblemKind, str]:
-    text = " ".join(str(error).split())[:200] or type(error).__name__
+    text = one_line(error) or type(error).__name__
     kind = ProblemKind.TRUNCATED if "truncat" in text.lower() else ProblemKind.UNREADABLE
     return kind, f"cannot be decoded: {text}"
 

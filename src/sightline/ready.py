@@ -58,17 +58,20 @@ def match_split(ready: pd.DataFrame, names: Sequence[str], where: str) -> pd.Dat
             _unknown_stages(ready),
             _examples(
                 ready.loc[ready.duplicated(KEY), KEY].unique(),
-                "file name stands in more than one row|file names stand in more than one row",
+                "file name stands in more than one row",
+                "file names stand in more than one row",
                 "Keep one row of each",
             ),
             _examples(
                 ready.loc[~ready[KEY].isin(list(names)), KEY],
-                "row names no image of the dataset|rows name no image of the dataset",
+                "row names no image of the dataset",
+                "rows name no image of the dataset",
                 "Take them out; images that --limit or --on-error skip left out of ingest are not there either",
             ),
             _examples(
                 sorted(set(names) - set(ready[KEY])),
-                "image has no row|images have no row",
+                "image has no row",
+                "images have no row",
                 "Add a row for each: train, valid or test",
             ),
         )
@@ -110,10 +113,9 @@ def _unknown_stages(ready: pd.DataFrame) -> str:
     return f"Stage is {listed}{more}. It may be train, valid (or val) or test." if listed else ""
 
 
-def _examples(names: Iterable[str], what: str, remedy: str) -> str:
-    """`what` is said of one name and of several: `image has no row|images have no row`."""
+def _examples(names: Iterable[str], one: str, many: str, remedy: str) -> str:
     names = list(names)
-    return f"{plural(len(names), *what.split('|'))} (first: {_first(names)}). {remedy}." if names else ""
+    return f"{plural(len(names), one, many)} (first: {_first(names)}). {remedy}." if names else ""
 
 
 def _first(names: Iterable[str]) -> str:

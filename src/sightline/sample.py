@@ -14,7 +14,7 @@ from sightline.classes import ROAD_SCENE
 from sightline.errors import ConfigError, DataError
 from sightline.pool import spread
 from sightline.synth import GENERATOR, draw_scene, stream
-from sightline.wording import plural
+from sightline.wording import plural, reason
 
 MANIFEST = "sample.json"
 _LICENSE = """Synthetic road scenes, made by `sightline sample`. They show no real place, person or vehicle.
@@ -97,7 +97,7 @@ def make_dataset(
             _write(root / MANIFEST, _manifest_text(plan, complete=True))
     except OSError as error:
         raise DataError(
-            f"The sample cannot be written to {root}: {error.strerror or error}. Free space, or choose another folder."
+            f"The sample cannot be written to {root}: {reason(error)}. Free space, or choose another folder."
         ) from error
     return root
 

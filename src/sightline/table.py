@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from sightline.classes import ClassMap
 from sightline.errors import ConfigError, DataError
-from sightline.wording import plural
+from sightline.wording import plural, reason
 
 if TYPE_CHECKING:
     import duckdb
@@ -109,7 +109,7 @@ class Table:
                 data = file.read(columns)
                 data = data if columns is None else data.select([one for one in columns if one in data.column_names])
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"The table {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+            raise DataError(f"The table {path} cannot be read: {reason(error)}") from None
         stored = (data.schema.metadata or {}).get(CLASSES_KEY)
         classes = ClassMap.from_dict(json.loads(stored)) if stored else None
         return cls(data.replace_schema_metadata(None), classes)
@@ -192,7 +192,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"The CSV file {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise DataError(f"The CSV file {path} cannot be read: {reason(error)}") from None
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> Path:

@@ -55,6 +55,16 @@ def listed(items: Sequence[str], most: int = 12) -> str:
     return shown[0] if len(shown) == 1 else " and ".join([", ".join(shown[:-1]), shown[-1]]) if shown else "none"
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line of 200 characters at most; empty where it says nothing."""
+    return " ".join(str(error).split())[:200]
+
+
+def reason(error: Exception) -> str:
+    """What an error says, without the system's number and without the path, where it is one of the disk's."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def short(text: str, most: int = 28) -> str:
     """The text for a place with little room: without control characters, its middle cut where it is too long."""
     clean = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]", "\N{REPLACEMENT CHARACTER}", text)

@@ -20,9 +20,12 @@ from sightline.errors import TrainingError
 from sightline.learning.libraries import vision
 from sightline.learning.metrics import Counts, confusion_of_counts, iou, miou, pair_counts
 from sightline.learning.model import Segmenter, load_weights, save_weights
+from sightline.wording import one_line
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.safetensors"
-DAMAGE = (*(OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AssertionError, pickle.UnpicklingError),)
+DAMAGE = (
+    OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AssertionError, pickle.UnpicklingError,
+)  # fmt: skip
 """What loading a file that is no checkpoint raises."""
 
 Log = Callable[[dict[str, float], float | None], None]
@@ -201,7 +204,7 @@ def restore(learner: Any, folder: Path) -> History:
         learner.opt.load_state_dict(state["optimizer"])
         scaler, history = state["scaler"], History(state["rows"], state["best"], state["best_epoch"])
     except DAMAGE as error:
-        text = " ".join(str(error).split())[:200] or "it is empty"
+        text = one_line(error) or "it is empty"
         raise TrainingError(
             f"The checkpoint {path} cannot be gone on from ({text}). Train again from the beginning with --force."
         ) from error

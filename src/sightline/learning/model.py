@@ -24,6 +24,7 @@ from sightline.learning.encoders import (
     torchvision_model,
 )
 from sightline.learning.libraries import models, vision
+from sightline.wording import one_line
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's mean and deviation per channel, which the encoders expect."""
@@ -183,7 +184,7 @@ def _no_match(settings: Train, error: Exception) -> str:
 def _no_weights(encoder: str, error: BaseException) -> str:
     if isinstance(error, OSError) and error.__cause__:  # the hub's "cannot find the requested files in the local cache"
         return _no_weights(encoder, error.__cause__)
-    text = " ".join(str(error).split())[:200] or type(error).__name__
+    text = one_line(error) or type(error).__name__
     return (
         f"The ImageNet weights of {encoder} cannot be had ({type(error).__name__}: {text}). Is this machine online? "
         "Train from scratch with --no-pretrained, or give weights of your own with --weights FILE.safetensors."

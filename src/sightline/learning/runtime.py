@@ -14,6 +14,7 @@ from sightline.errors import ConfigError, TrainingError
 from sightline.learning.pixels import Pixels, Size
 from sightline.learning.trained import Found, mean_confidence, seen_size
 from sightline.pool import cores
+from sightline.wording import one_line
 
 PREFIX = "sightline."
 """Before the keys of a model's metadata."""
@@ -77,7 +78,7 @@ def _session(path: Path, device: str) -> Any:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # onnxruntime's errors have no common base
-        text = " ".join(str(error).split())[:200].rstrip(".")
+        text = one_line(error).rstrip(".")
         raise TrainingError(f"{path} cannot be loaded as an ONNX model: {text}. Export it again.") from error
     if device != "auto" and providers[0] not in session.get_providers():  # it takes the CPU then, and says so nowhere
         raise TrainingError(

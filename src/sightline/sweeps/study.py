@@ -20,6 +20,7 @@ from sightline.errors import ConfigError, StoreError
 from sightline.sweeps.draws import TAIL, Choice, Range
 from sightline.sweeps.plan import Parameter, Plan, Stopping
 from sightline.tracking.disk import full_disk, has_no_room, is_full_disk
+from sightline.wording import one_line
 
 if TYPE_CHECKING:
     import optuna
@@ -235,7 +236,7 @@ def storing(path: Path) -> Iterator[None]:
     except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
         if is_full_disk(error) or has_no_room(path.parent):
             raise full_disk(path) from error
-        text = " ".join(str(error.__cause__ or error).split())[:200]
+        text = one_line(error.__cause__ or error)
         raise StoreError(
             f"The database of the sweep, {path}, cannot be used: {text}. If it is locked, wait for the program that "
             "holds it. If it is damaged, move it away: the sweep begins anew, and trainings that are there answer."

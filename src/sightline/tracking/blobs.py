@@ -12,6 +12,7 @@ from typing import Any
 
 from sightline.errors import StoreError
 from sightline.tracking.disk import FULL
+from sightline.wording import reason
 
 CHUNK = 1 << 20
 
@@ -75,7 +76,7 @@ class BlobStore:
         try:
             intact = self._intact(digest)
         except OSError as error:
-            raise StoreError(f"{what} cannot be read: {error.strerror or error} ({path}). {MEND}") from error
+            raise StoreError(f"{what} cannot be read: {reason(error)} ({path}). {MEND}") from error
         if not intact:
             raise StoreError(f"{what} is damaged: its content does not match its digest ({path}). {MEND}")
         return path
@@ -131,7 +132,7 @@ def _read(source: Path, copy: Path | None) -> tuple[str, int]:
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise StoreError(f"The file {source} cannot be stored: {error.strerror or error}.") from error
+        raise StoreError(f"The file {source} cannot be stored: {reason(error)}.") from error
 
 
 def _copy(source: Path, target: Path) -> tuple[str, int]:

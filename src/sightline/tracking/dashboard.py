@@ -9,6 +9,7 @@ from typing import Any
 
 from sightline.errors import ConfigError
 from sightline.tracking.library import Setting, applied
+from sightline.wording import reason
 
 PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -24,7 +25,7 @@ def listen(host: str, port: int | None) -> socket.socket:
         return socket.create_server((host, port or 0), family=family)
     except OSError as error:
         raise ConfigError(
-            f"Cannot listen at {host}, port {port or 0}: {error.strerror or error}. "
+            f"Cannot listen at {host}, port {port or 0}: {reason(error)}. "
             "Is a dashboard open already? Give another --port, or none to take a free one."
         ) from None
 

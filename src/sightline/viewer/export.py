@@ -17,7 +17,7 @@ from sightline.errors import ConfigError, SightlineError
 from sightline.reporting.page import environment, inline, policy
 from sightline.table import KEY
 from sightline.viewer.answer import answer
-from sightline.wording import MISSING, percent, plural, score
+from sightline.wording import MISSING, percent, plural, reason, score
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -197,7 +197,7 @@ def write(view: View, source: Source, path: Path, step: Callable[[int, int | Non
                 stream.write(part.encode("utf-8", "backslashreplace"))
         temporary.replace(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}. Give another --out.") from error
+        raise ConfigError(f"{path} cannot be written: {reason(error)}. Give another --out.") from error
     finally:
         temporary.unlink(missing_ok=True)
     return path.stat().st_size

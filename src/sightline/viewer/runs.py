@@ -12,6 +12,7 @@ from sightline.reporting.results import Score, results
 from sightline.tracking import Artifact, Tracker
 from sightline.tracking.plain import plain
 from sightline.viewer.answer import answer
+from sightline.viewer.walk import reports_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -36,10 +37,7 @@ def routes(viewer: Viewer) -> list[BaseRoute]:
 def wanted(viewer: Viewer, evaluation: Artifact) -> Config:
     """The viewer's settings; context, targets and title are those of the evaluation's latest report where the viewer
     was started without any of its own: they may have been given as flags to `sightline report` alone."""
-    reports = {
-        one.spec for one in viewer.tracker.artifacts()
-        if one.type == "report" and one.metadata.get("evaluation") == evaluation.spec
-    }  # fmt: skip
+    reports = {one.spec for one in reports_of(viewer.tracker, evaluation)}
     found = viewer.config
     for run in [each for each in viewer.tracker.runs() if not reports.isdisjoint(each.outputs)][-1:]:
         for name in ("context", "problem", "report"):

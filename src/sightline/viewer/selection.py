@@ -19,6 +19,7 @@ from sightline.table import KEY
 from sightline.tracking import Artifact, Tracker
 from sightline.viewer.answer import answer
 from sightline.viewer.runs import wanted
+from sightline.viewer.walk import reports_of
 from sightline.wording import SUBSETS, plural
 
 if TYPE_CHECKING:
@@ -70,9 +71,7 @@ def report_of(tracker: Tracker, evaluation: Artifact) -> Artifact:
     Raises:
         StoreError: there is none yet.
     """
-    reports = [
-        one for one in tracker.artifacts() if one.type == "report" and one.metadata.get("evaluation") == evaluation.spec
-    ]
+    reports = reports_of(tracker, evaluation)
     if not reports:
         raise StoreError(
             f"There is no report of {evaluation.spec} yet: `sightline report --evaluation {evaluation.spec}`."

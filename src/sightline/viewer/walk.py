@@ -34,6 +34,12 @@ def latest_split(tracker: Tracker, raw: Artifact) -> Artifact | None:
     return walk(tracker, raw).get("split_data")
 
 
+def reports_of(tracker: Tracker, evaluation: Artifact) -> list[Artifact]:
+    """All reports of an evaluation."""
+    spec = evaluation.spec
+    return [one for one in tracker.artifacts() if one.type == "report" and one.metadata.get("evaluation") == spec]
+
+
 def _origins(known: Sequence[Artifact], evaluation: Artifact | None) -> list[Artifact]:
     """The evaluation, its model, its split and its data."""
     specs, found, one = {each.spec: each for each in known}, list[Artifact](), evaluation
